@@ -1,0 +1,128 @@
+"""The one face every runner shows, and the few things it is handed. Plain data in and out.
+
+Life cycle, in this order, all calls blocking:
+
+    prepare(plan)                 once; may start background work (pulls, sandboxes)
+    run_step(step, ...)           one attempt; called from many threads at once, never twice at once for one step
+    cleanup()                     once or more, also before or without a successful prepare, also after cancellation;
+                                  removes all that this runner made for the run; never raises for what is gone already
+
+A step that fails is a StepResult; an exception means that the runner itself failed (RunnerError, Unreachable).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from taskengine.plan.model import Plan, PlannedStep
+from taskengine.runs.event import Event
+from taskengine.runs.model import StepResult
+
+
+class Cancel:
+    """A request to stop that can be waited for and listened to. Thread-safe; setting it twice is harmless.
+
+    A child is set when its parent is, not the other way round.
+    """
+
+    def __init__(self, parent: Cancel | None = None) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._parent = parent
+        self.reason = ""
+        if parent is not None:
+            parent.listen(self._from_parent)
+
+    def _from_parent(self) -> None:
+        self.set(self._parent.reason if self._parent is not None else "canceled")
+
+    def set(self, reason: str = "canceled") -> None:
+        with self._lock:
+            if self._event.is_set():
+                return
+            self.reason = reason
+            self._event.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until set or until the time is over; true when set."""
+        return self._event.wait(seconds)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` when set (at once if set already). Returns a function that takes the listener off again."""
+        with self._lock:
+            if not self._event.is_set():
+                self._listeners.append(listener)
+                return lambda: self._remove(listener)
+        listener()
+        return lambda: None
+
+    def _remove(self, listener: Callable[[], None]) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def close(self) -> None:
+        """Forget the parent, so that a short-lived child does not stay on its list."""
+        if self._parent is not None:
+            self._parent._remove(self._from_parent)
+
+
+class LogSink(Protocol):
+    """Where a step's output goes, byte for byte, in order. `stream` is 1 (stdout) or 2 (stderr). Thread-safe."""
+
+    def write(self, step: str, stream: int, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt at a step. `number` counts from 1. When `cancel` is set the runner stops the step (grace, then
+    kill) and returns a result with Reason.CANCELED; the caller knows whether it was a time limit."""
+
+    number: int
+    cancel: Cancel
+    log: LogSink
+    emit: Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What a runner is told about a run besides its plan. Read-only for the runner.
+
+    `context_dir` is the local folder whose content fills the workspace, None for no context. `secrets` are the values
+    to mask wherever the runner itself makes text. `build_secrets` are offered to builds by id.
+    """
+
+    run_id: str
+    registry: str = ""
+    task_name: str = ""
+    shared_volume: str = ""
+    context_dir: str | None = None
+    platform: str = ""
+    secrets: tuple[str, ...] = ()
+    build_secrets: Mapping[str, bytes] = field(default_factory=dict)
+    #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none
+    allow_docker_socket: bool | None = None
+    #: the same for the registry logins of this machine
+    allow_registry_logins: bool | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runner(Protocol):
+    """See the module's docstring for the contract."""
+
+    def prepare(self, plan: Plan) -> None: ...
+
+    def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult: ...
+
+    def cleanup(self) -> None: ...

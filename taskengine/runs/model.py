@@ -1,0 +1,120 @@
+"""What did happen: a run, its steps, how each ended. Data and the names of states; no clock, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+
+class RunStatus(Enum):
+    """Where a run stands; the names are ACR's (azure-mgmt-containerregistry, RunStatus)."""
+
+    QUEUED = "Queued"
+    STARTED = "Started"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    ERROR = "Error"
+    TIMEOUT = "Timeout"
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.ERROR, RunStatus.TIMEOUT})
+
+
+class StepStatus(Enum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELED = "canceled"
+
+
+class Reason(Enum):
+    """Why an attempt did not succeed."""
+
+    EXIT_CODE = "exit code"
+    TIMEOUT = "timeout"
+    CANCELED = "canceled"
+    OUT_OF_MEMORY = "out of memory"
+    PULL = "image could not be pulled"
+    BUILD = "build failed"
+    PUSH = "push failed"
+    INFRASTRUCTURE = "infrastructure"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageResult:
+    """An image that a step made or pushed. `reference` is the normalised name with its tag.
+
+    `digest` is the manifest's in the registry (known once pushed), `image_id` the engine's id, `size` in bytes.
+    """
+
+    reference: str
+    digest: str = ""
+    image_id: str = ""
+    size: int | None = None
+    pushed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """How one attempt at a step ended. A step that fails is a result, not an exception.
+
+    `message` is one sentence for people (already masked); `exit_code` is the container's, None when there was none.
+    """
+
+    ok: bool
+    exit_code: int | None = None
+    reason: Reason | None = None
+    message: str = ""
+    hint: str = ""
+    images: tuple[ImageResult, ...] = ()
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """A step of a run, when all is over. `error_ignored` keeps the truth of a failure that ignoreErrors let pass:
+    the status is then `succeeded` for the flow and this says what really happened."""
+
+    id: str
+    type: str
+    status: StepStatus
+    needs: tuple[str, ...] = ()
+    attempts: int = 0
+    exit_code: int | None = None
+    reason: Reason | None = None
+    message: str = ""
+    hint: str = ""
+    error_ignored: bool = False
+    started: datetime | None = None
+    finished: datetime | None = None
+    duration: float = 0.0
+    images: tuple[ImageResult, ...] = ()
+    last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A run, when all is over. `critical_path` holds step ids; durations are seconds."""
+
+    id: str
+    status: RunStatus
+    steps: tuple[StepRecord, ...] = ()
+    started: datetime | None = None
+    finished: datetime | None = None
+    duration: float = 0.0
+    message: str = ""
+    hint: str = ""
+    failed_step: str | None = None
+    critical_path: tuple[str, ...] = ()
+    images: tuple[ImageResult, ...] = field(default=())
