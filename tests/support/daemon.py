@@ -11,9 +11,11 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tests.support.sandbox import NETWORK, Sandbox, end_containers, stop_process
+from tests.support.place import Place, end_containers, stop_process
 
 RUNC_WRAPPER = Path(__file__).resolve().parents[2] / "scripts" / "runc-wrapper"
 CAP_SYS_RESOURCE = 24
@@ -34,13 +36,17 @@ class EngineConnection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """A dockerd in a sandbox. With `apart`, it listens on TCP and sees another /tmp than we do: a far host in small."""
+    """A dockerd in a place. With `apart`, it listens on TCP and sees another /tmp than we do: a far host in small."""
 
-    def __init__(self, sandbox: Sandbox, *, apart: bool = False) -> None:
-        self.sandbox = sandbox
+    def __init__(
+        self, place: Place, *, apart: bool = False, extra: Sequence[str] = (), settings: dict[str, Any] | None = None
+    ) -> None:
+        self.place = place
         self.apart = apart
-        self.socket = sandbox.folder / "docker.sock"
-        self.log = sandbox.folder / "dockerd.log"
+        self.extra = tuple(extra)
+        self.settings = settings or {}  # instead of the host's /etc/docker/daemon.json
+        self.socket = place.folder / "docker.sock"
+        self.log = place.folder / "dockerd.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +55,7 @@ class Daemon:
 
     @property
     def tcp_host(self) -> str | None:
-        return f"tcp://{self.sandbox.address}:2375" if self.apart else None
+        return f"tcp://{self.place.address}:2375" if self.apart else None
 
     @property
     def pid(self) -> int:
@@ -59,7 +65,7 @@ class Daemon:
 
     def launch(self) -> None:
         """Start, without waiting for it."""
-        (self.sandbox.folder / "pid").unlink(missing_ok=True)
+        (self.place.folder / "pid").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -67,7 +73,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests; they end the daemon in their own time
-                env={**os.environ, "TMPDIR": str(self.sandbox.folder)},
+                env={**os.environ, "TMPDIR": str(self.place.folder)},
             )
 
     def await_ready(self) -> None:
@@ -87,25 +93,26 @@ class Daemon:
         finally:
             connection.close()
 
-    def kill(self) -> None:
+    def kill(self, *, wait: bool = True) -> None:
         """SIGKILL, as a crash would: containers and shims live on."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
-            self._await_containerd_gone()
+            if wait:
+                self._await_containerd_gone()
 
     def stop(self) -> None:
         """End the containers first: a daemon that is asked to go would wait for each of them."""
         if self._process is not None:
-            end_containers(self.sandbox.cgroup)
+            end_containers(self.place.cgroup)
             stop_process(self._process)
             self._process = None
 
     def _await_containerd_gone(self) -> None:
         """It dies with its dockerd, a moment later; a new dockerd that still sees it would wait for it in vain."""
         try:
-            pid = int((self.sandbox.folder / "exec/containerd/containerd.pid").read_text())
+            pid = int((self.place.folder / "exec/containerd/containerd.pid").read_text())
         except (OSError, ValueError):
             return
         deadline = time.monotonic() + 5
@@ -116,18 +123,18 @@ class Daemon:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def _command(self) -> list[str]:
-        folder = self.sandbox.folder
-        (folder / "daemon.json").write_text("{}")  # the host's own /etc/docker/daemon.json is none of our business
+        folder = self.place.folder
+        (folder / "daemon.json").write_text(json.dumps(self.settings))
         command = [
             _program("dockerd"),
             *("--config-file", str(folder / "daemon.json")),
             *("--data-root", str(folder / "data")),
             *("--exec-root", str(folder / "exec")),
             *("--pidfile", str(folder / "pid")),
-            *("--cgroup-parent", self.sandbox.cgroup),
+            *("--cgroup-parent", self.place.cgroup),
             *("--exec-opt", "native.cgroupdriver=cgroupfs"),
-            *("--insecure-registry", NETWORK),
             *("--host", self.host),
+            *self.extra,
         ]
         if not may_raise_limits():
             command += ["--add-runtime", f"wrap={RUNC_WRAPPER}", "--default-runtime", "wrap"]
@@ -135,7 +142,7 @@ class Daemon:
             command += ["--host", self.tcp_host, "--tls=false"]
             hide = 'mount -t tmpfs tmpfs /tmp && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", hide, "sh", *command]
-        return [*self.sandbox.inside, *command]
+        return [*self.place.inside, *command]
 
 
 def may_raise_limits() -> bool:
@@ -144,11 +151,6 @@ def may_raise_limits() -> bool:
         if line.startswith("CapBnd:"):
             return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
     return True
-
-
-def default_runtime_arguments() -> list[str]:
-    """For `scripts/engine`: what a dockerd needs on a host without that capability."""
-    return [] if may_raise_limits() else [f"--add-runtime=wrap={RUNC_WRAPPER}", "--default-runtime=wrap"]
 
 
 def ask_engine(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.daemon import Daemon, ask_engine
 from tests.support.images import BUSYBOX_CHANGES, DOCKER_CHANGES, busybox_tar, docker_cli_tar
 from tests.support.registry import Login, Registry, free_port
-from tests.support.sandbox import Sandbox, SandboxUnavailable, claim
+from tests.support.sandbox import NETWORK, Sandbox, SandboxUnavailable, claim
 
 if TYPE_CHECKING:
     import docker
@@ -164,7 +164,7 @@ class OwnEngine(Engine):
         super().__init__(sandbox.folder)
         self.sandbox = sandbox
         self.inside = sandbox.inside
-        self.daemon = Daemon(sandbox, apart=apart)
+        self.daemon = Daemon(sandbox, apart=apart, extra=("--insecure-registry", NETWORK))
         self.host = self.daemon.host
         self.tcp_host = self.daemon.tcp_host
 
@@ -199,7 +199,7 @@ class OwnEngine(Engine):
 
     def close(self) -> None:
         super().close()
-        self.daemon.stop()
+        self.daemon.kill(wait=False)  # nothing of it is needed any more, so it need not tidy up either
         self.sandbox.remove()
 
     def _new_registry(self, login: Login | None) -> Registry:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.sandbox import stop_process
+from tests.support.place import stop_process
 
 READY_SECONDS = 20.0
 
@@ -60,6 +60,12 @@ class Registry:
     @property
     def password(self) -> str:
         return self.login.password if self.login else ""
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("this registry is not running")
+        return self._process.pid
 
     def launch(self, extra: dict[str, Any] | None = None) -> None:
         """Start, without waiting for it. `extra` adds sections to its configuration (notifications, for one)."""

@@ -1,6 +1,7 @@
 """The fixtures themselves: what the other tests take for granted."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import requests
 
 from tests.support.engine import Engine, OwnEngine
 from tests.support.registry import Registry
+from tests.support.sandbox import sweep
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -66,7 +68,7 @@ def test_a_small_image_is_built_for_a_test(engine: Engine) -> None:
 
 def test_a_killed_engine_starts_again(fresh_engine: Callable[..., OwnEngine]) -> None:
     engine = fresh_engine()
-    docker_cli(engine, "run", "-d", "--name", "left", "busybox:1", "sleep", "600")
+    docker_cli(engine, "run", "-d", "--name", "left", "--stop-signal", "KILL", "busybox:1", "sleep", "600")
     engine.kill()
     engine.start()
     assert engine.objects()["containers"] == {"left"}
@@ -94,4 +96,22 @@ def test_nothing_is_left_of_an_engine(fresh_engine: Callable[..., OwnEngine]) ->
     assert not Path("/run/netns", name).exists()
     assert not Path("/sys/class/net", name).exists()
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/acr-task-sandbox/{engine.sandbox.number}"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"**{engine.sandbox.cgroup}"))
+
+
+def test_what_a_killed_suite_left_is_swept_by_the_next() -> None:
+    code = """
+import os, signal
+from tests.support.engine import own_engine
+engine = own_engine(registry=False)
+engine.api.start(engine.api.create_container("busybox:1", ["sleep", "600"]))
+print(engine.sandbox.name, engine.sandbox.folder, engine.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    name, folder, pid = done.stdout.split()
+    assert Path(folder).exists()
+    sweep()
+    assert not Path(folder).exists()
+    assert not Path("/run/netns", name).exists()
+    assert not Path("/proc", pid, "exe").exists()  # a dead one may wait for init a little longer
