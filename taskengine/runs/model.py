@@ -118,3 +118,5 @@ class RunRecord:
     failed_step: str | None = None
     critical_path: tuple[str, ...] = ()
     images: tuple[ImageResult, ...] = field(default=())
+    #: for status Error: the exit code of the error that stopped the run (errors.py: 3 when something is unreachable)
+    error_exit_code: int = 0

@@ -1,0 +1,1 @@
+"""Carries a plan out: machine and attempts decide, the loop acts."""
