@@ -1,0 +1,259 @@
+"""Carries out a `build` step with the engine's own BuildKit.
+
+Decides where the context comes from, so that as little as possible travels: the author's folder while no step can have
+changed the workspace, else the workspace itself, as a folder where the engine shares our file system and as an archive
+where it does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from runners.docker.archive import rebased
+from runners.docker.buildkit import (
+    BuildCanceled,
+    BuildFailed,
+    BuildKit,
+    BuildRequest,
+    ContextSource,
+    LocalDir,
+    TarStream,
+    Ulimit,
+    dialer,
+)
+from runners.docker.container import resolve_directory, size_bytes
+from runners.docker.engine import Engine
+from runners.docker.failure import fail
+from runners.docker.login import build_credentials
+from runners.docker.progress import BuildLog
+from runners.docker.scope import Scope
+from runners.docker.workspace import DEFAULT_IGNORES, ignore_lines
+from taskengine.errors import InvalidInput
+from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
+from taskengine.registry.auth import Logins
+from taskengine.registry.reference import ImageReference
+from taskengine.runner import Attempt, RunContext
+from taskengine.runs.model import ImageResult, Reason, StepResult
+
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "oci://", "github.com/")
+
+
+class Builder:
+    """The builds of one run. Thread-safe; BuildKit is dialled when the first build wants it."""
+
+    def __init__(self, api: Engine, context: RunContext, scope: Scope, logins: Logins, *, temp_dir: Path) -> None:
+        self._api = api
+        self._context = context
+        self._scope = scope
+        self._logins = logins
+        self._temp_dir = temp_dir
+        self._lock = threading.Lock()
+        self._buildkit: BuildKit | None = None
+        self._pristine = True
+
+    def workspace_may_change(self) -> None:
+        """A step that can write to the workspace is about to start: from now on only the workspace tells the truth."""
+        self._pristine = False
+
+    def build(self, step: PlannedStep, attempt: Attempt, *, now: Callable[[], datetime]) -> StepResult:
+        """One build. Raises StepFailed for what the author has to mend before BuildKit is asked."""
+        line = step.build
+        if line is None:
+            raise InvalidInput(f"step {step.id!r} has no build line")
+        request = self._request(step, line)
+        log = BuildLog(step.id, attempt, now)
+        try:
+            outcome = self._client().build(request, cancel=attempt.cancel, progress=log.progress)
+        except BuildCanceled:
+            return StepResult(ok=False, reason=Reason.CANCELED, message="the build was stopped")
+        except BuildFailed as failure:
+            return StepResult(
+                ok=False, exit_code=failure.exit_code, reason=Reason.BUILD, message=failure.message,
+                hint=failure.hint or "",
+            )  # fmt: skip
+        finally:
+            log.close()
+        return StepResult(ok=True, exit_code=0, images=self._images(line, outcome.image_id))
+
+    def _images(self, line: BuildLine, image_id: str) -> tuple[ImageResult, ...]:
+        size = None
+        if image_id:
+            size = int(self._api.inspect_image(image_id)["Size"])
+        names = [ImageReference.parse(tag).familiar for tag in line.tags] or [""]
+        return tuple(ImageResult(reference=name, image_id=image_id, size=size) for name in names)
+
+    def _client(self) -> BuildKit:
+        with self._lock:
+            if self._buildkit is None:
+                self._buildkit = BuildKit(dialer(self._api))
+            client = self._buildkit
+        if not client.available():
+            raise fail(
+                Reason.INVALID, "this engine offers no BuildKit, so it cannot build",
+                hint="use Docker 18.09 or newer (Podman has no BuildKit), or run the step `cmd: docker build ...`",
+            )  # fmt: skip
+        return client
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._buildkit = self._buildkit, None
+        if client is not None:
+            client.close()
+
+    # the request
+
+    def _request(self, step: PlannedStep, line: BuildLine) -> BuildRequest:
+        path = _context_path(step, line)
+        dockerfile, outside = _dockerfile_path(step, line, path)
+        return BuildRequest(
+            context=self._source(path, dockerfile),
+            dockerfile=posixpath.basename(dockerfile) if outside else dockerfile,
+            dockerfile_dir=self._source(outside, "") if outside else None,
+            tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
+            build_args=dict(_pair(arg) for arg in line.build_args if "=" in arg),
+            target=line.target,
+            platform=line.last("platform") or self._context.platform,
+            labels=dict(_pair(label) for label in line.all("label")),
+            no_cache=_on(line.last("no-cache")),
+            pull=_on(line.last("pull")) or step.pull,
+            network=_build_network(line),
+            add_hosts=line.all("add-host"),
+            shm_size=size_bytes(size) if (size := line.last("shm-size")) else None,
+            ulimits=tuple(_ulimit(u) for u in line.all("ulimit")),
+            cache_from=tuple(_cache_reference(c) for c in line.all("cache-from")),
+            inline_cache=any("inline" in c for c in line.all("cache-to")),
+            secrets=self._secrets(step, line),
+            credentials=lambda host: build_credentials(self._logins, host),
+            shared_key=self._shared_key(path),
+        )
+
+    def _shared_key(self, path: str) -> str:
+        where = f"{self._context.context_dir or self._context.task_name}:{path}"
+        return "acr-task-" + hashlib.sha256(where.encode()).hexdigest()[:24]
+
+    def _source(self, path: str, dockerfile: str) -> ContextSource:
+        """The folder at `path` (absolute, in the workspace) as a build context."""
+        relative = _in_workspace(path)
+        if (local := self._author_folder(relative)) is not None:
+            return LocalDir(path=str(local), excludes=_excludes(local, dockerfile))
+        if (root := self._scope.workspace_folder()) is not None:
+            return LocalDir(path=str(_inside(root, relative)))
+        return TarStream(open=lambda: cast(BinaryIO, rebased(self._scope.workspace_archive(path))))
+
+    def _author_folder(self, relative: str) -> Path | None:
+        """The author's own folder, as long as the workspace is sure to hold just the same."""
+        if not self._pristine or self._context.context_dir is None or self._context.shared_volume:
+            return None
+        root = Path(self._context.context_dir)
+        if relative and len(ignore_lines(root)) > len(DEFAULT_IGNORES):
+            return None  # the root's .dockerignore keeps things out of the workspace that this folder would show
+        return _inside(root, relative)
+
+    def _secrets(self, step: PlannedStep, line: BuildLine) -> dict[str, bytes]:
+        secrets = dict(self._context.build_secrets)
+        for text in line.all("secret"):
+            fields = dict(_pair(part) for part in text.split(","))
+            name, source = fields.get("id", ""), fields.get("src") or fields.get("source")
+            if source:
+                secrets[name or posixpath.basename(source)] = self._read_file(step, source)
+            elif name not in secrets:
+                raise fail(
+                    Reason.INVALID, f"--secret {text!r}: there is no secret {name!r}",
+                    hint=f"declare it under `secrets:`, give it with --secret {name}=VALUE, or name a file with src=",
+                )  # fmt: skip
+        return secrets
+
+    def _read_file(self, step: PlannedStep, name: str) -> bytes:
+        path = posixpath.normpath(posixpath.join(resolve_directory(step.working_directory), name))
+        root = self._author_folder("") or self._scope.workspace_folder()
+        try:
+            if root is not None:
+                return _inside(root, _in_workspace(path)).read_bytes()
+            return rebased(self._scope.workspace_archive(path), single=True).read()
+        except OSError:
+            raise fail(
+                Reason.INVALID, f"--secret: the file {name!r} cannot be read", hint="it is looked for in the workspace"
+            ) from None
+
+
+def _context_path(step: PlannedStep, line: BuildLine) -> str:
+    if line.context.startswith(_REMOTE):
+        raise fail(
+            Reason.INVALID, f"remote build contexts are not there yet: {line.context.partition('#')[0]!r}",
+            hint="fetch it in an earlier step and build the folder",
+        )  # fmt: skip
+    return posixpath.normpath(posixpath.join(resolve_directory(step.working_directory), line.context))
+
+
+def _dockerfile_path(step: PlannedStep, line: BuildLine, context: str) -> tuple[str, str]:
+    """The Dockerfile below the context, or its own folder when it lies outside of it (second value)."""
+    if not line.dockerfile:
+        return "Dockerfile", ""
+    path = posixpath.normpath(posixpath.join(resolve_directory(step.working_directory), line.dockerfile))
+    if path.startswith(context.rstrip("/") + "/"):
+        return path[len(context.rstrip("/")) + 1 :], ""
+    return path, posixpath.dirname(path)
+
+
+def _in_workspace(path: str) -> str:
+    if path == WORKSPACE:
+        return ""
+    if not path.startswith(WORKSPACE + "/"):
+        raise fail(
+            Reason.INVALID, f"{path} lies outside of the workspace",
+            hint=f"a build sees {WORKSPACE} only; copy what it needs there in an earlier step",
+        )  # fmt: skip
+    return path[len(WORKSPACE) + 1 :]
+
+
+def _inside(root: Path, relative: str) -> Path:
+    """`root/relative`, refused when a link leads out of `root`: the workspace's content comes from strangers."""
+    base = root.resolve()
+    path = (base / relative).resolve()
+    if not path.is_relative_to(base):
+        raise fail(Reason.INVALID, f"{relative} is a link that leads out of the workspace")
+    return path
+
+
+def _excludes(folder: Path, dockerfile: str) -> tuple[str, ...]:
+    """The ignore lines of the author's own folder: version control stays out, as it does of the workspace."""
+    from runners.docker.buildkit.ignore import parse_lines
+
+    own = folder / f"{dockerfile}.dockerignore"
+    if dockerfile and own.is_file():
+        return (*DEFAULT_IGNORES, *parse_lines(own.read_text(encoding="utf-8-sig", errors="surrogateescape")))
+    return ignore_lines(folder)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _on(value: str | None) -> bool:
+    return value is not None and value.lower() not in {"false", "0"}
+
+
+def _build_network(line: BuildLine) -> str:
+    network = line.last("network") or ""
+    return "" if network in {"default", "bridge"} else network
+
+
+def _ulimit(text: str) -> Ulimit:
+    name, limits = _pair(text)
+    soft, _, hard = limits.partition(":")
+    try:
+        return Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
+    except ValueError:
+        raise InvalidInput(f"--ulimit {text!r} is not understood", hint="write NAME=SOFT[:HARD]") from None
+
+
+def _cache_reference(text: str) -> str:
+    fields = dict(_pair(part) for part in text.split(","))
+    return fields.get("ref", text)

@@ -1,0 +1,169 @@
+"""Carries out one attempt at a `cmd` step: container made, attached, started, read to its end, its exit code taken.
+
+The engine is asked for the exit code only after the last byte of output was read, and the container is removed behind
+the step's back, so that neither costs the next step time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from runners.docker import stream
+from runners.docker.container import Config
+from runners.docker.engine import Engine
+from runners.docker.failure import StepFailed, explanation, fail, start_failure
+from taskengine.errors import RunnerError
+from taskengine.runner import Attempt, Cancel
+from taskengine.runs.model import Reason, StepResult
+
+#: seconds a container has to end by itself after SIGTERM before it is killed
+GRACE = 2
+#: seconds after which a canceled step gives up on an engine that does not answer
+_GIVE_UP = 10
+
+
+class Containers:
+    """Starts and stops the containers of steps. `starts` bounds how many are being started at once: more than the
+    engine's processors can serve only make each of them slower. Thread-safe."""
+
+    def __init__(self, api: Engine, *, starts_at_once: int, discard: Callable[[str], None]) -> None:
+        self._api = api
+        self._starts = threading.BoundedSemaphore(starts_at_once)
+        self._discard = discard
+
+    def run(self, step: str, config: Config, name: str, attempt: Attempt, *, keep: bool) -> StepResult:
+        """Run a container to its end. The output goes to the attempt's log, complete and in order."""
+        container, sock = self._start(config, name, attempt.cancel)
+        unlisten = attempt.cancel.listen(lambda: self._stop_soon(container, sock))
+        try:
+            self._read(step, config, sock, attempt)
+            result = self._result(container, attempt.cancel)
+        finally:
+            unlisten()
+            stream.close(sock)
+            if not keep:
+                self._discard(container)
+        return result
+
+    def detach(self, step: str, config: Config, name: str, attempt: Attempt) -> tuple[str, threading.Thread]:
+        """Start a container that goes on by itself; returns its id and the thread that follows its output."""
+        container, sock = self._start(config, name, attempt.cancel)
+
+        def follow() -> None:
+            try:
+                with contextlib.suppress(OSError):
+                    self._read(step, config, sock, attempt)
+            finally:
+                stream.close(sock)
+
+        follower = threading.Thread(target=follow, name=f"follow-{step}", daemon=True)
+        follower.start()
+        return container, follower
+
+    def _start(self, config: Config, name: str, cancel: Cancel) -> tuple[str, Any]:
+        from docker.errors import APIError
+
+        container, sock = "", None
+        with self._starts:
+            if cancel.is_set:
+                raise fail(Reason.CANCELED, "canceled before its container was started")
+            try:
+                container = self._api.create_container_from_config(config, name)["Id"]
+                sock = self._api.attach_socket(
+                    container, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0, "stdin": 0}
+                )
+                self._api.start(container)
+            except APIError as error:
+                if sock is not None:
+                    stream.close(sock)
+                if container:
+                    self._discard(container)
+                raise start_failure(explanation(error), config["Image"]) from error
+            except BaseException:
+                if container:
+                    self._discard(container)
+                raise
+        return container, sock
+
+    def _read(self, step: str, config: Config, sock: Any, attempt: Attempt) -> None:
+        write = attempt.log.write
+        try:
+            stream.copy(stream.readable(sock), lambda fd, data: write(step, fd, data), tty=bool(config.get("Tty")))
+        except OSError:
+            if not attempt.cancel.is_set:
+                raise
+
+    def _result(self, container: str, cancel: Cancel) -> StepResult:
+        import requests
+        from docker.errors import APIError
+
+        try:
+            # no limit: a step may close its output and go on; its time limit stops the container, which ends this
+            code = int(self._api.wait(container, timeout=None)["StatusCode"])
+        except (APIError, requests.RequestException) as error:
+            if cancel.is_set:
+                return StepResult(ok=False, reason=Reason.CANCELED, message="stopped")
+            raise RunnerError(
+                f"lost sight of a container: {explanation(error)}", hint="did the Docker Engine stop or restart?"
+            ) from error
+        if cancel.is_set:
+            return StepResult(ok=False, exit_code=code, reason=Reason.CANCELED, message="stopped")
+        if code == 0:
+            return StepResult(ok=True, exit_code=0)
+        return self._failure(container, code)
+
+    def _failure(self, container: str, code: int) -> StepResult:
+        from docker.errors import APIError
+
+        state: dict[str, Any] = {}
+        if code == 137:
+            with contextlib.suppress(APIError):
+                state = self._api.inspect_container(container)["State"]
+        if state.get("OOMKilled"):
+            return StepResult(
+                ok=False, exit_code=code, reason=Reason.OUT_OF_MEMORY, message="killed: out of memory",
+                hint="give the step more with --memory in front of its image, or let it use less",
+            )  # fmt: skip
+        return StepResult(
+            ok=False, exit_code=code, reason=Reason.EXIT_CODE, message=f"exit status {code}", hint=_exit_hint(code)
+        )
+
+    def _stop_soon(self, container: str, sock: Any) -> None:
+        """Stop the container without holding up whoever asks; a dead engine must not hold the step either."""
+
+        def stop() -> None:
+            self.stop(container)
+            finished.set()
+
+        def guard() -> None:
+            if not finished.wait(GRACE + _GIVE_UP):
+                stream.close(sock)
+
+        finished = threading.Event()
+        threading.Thread(target=stop, name="stop", daemon=True).start()
+        threading.Thread(target=guard, name="stop-guard", daemon=True).start()
+
+    def stop(self, container: str) -> None:
+        """Stop a container: SIGTERM, `GRACE` seconds, SIGKILL. Quiet when it is gone or the engine is."""
+        import requests
+        from docker.errors import APIError
+
+        with contextlib.suppress(APIError, requests.RequestException, OSError):
+            self._api.stop(container, timeout=GRACE)
+
+
+_SIGNALS = {137: "killed (SIGKILL)", 139: "crashed (SIGSEGV)", 143: "terminated (SIGTERM)", 134: "aborted (SIGABRT)"}
+
+
+def _exit_hint(code: int) -> str:
+    if code == 127:
+        return "127 usually means: command not found"
+    if code == 126:
+        return "126 usually means: the file is not executable"
+    return f"{code} means that the program was {_SIGNALS[code]}" if code in _SIGNALS else ""
+
+
+__all__ = ["GRACE", "Containers", "StepFailed"]

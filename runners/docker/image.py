@@ -1,0 +1,109 @@
+"""Brings the images that steps run to the engine, as early as possible and each once.
+
+Knows references, logins and the engine's image store. An image that the run itself builds is not pulled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from runners.docker.engine import Engine
+from runners.docker.failure import StepFailed, explanation, registry_failure
+from runners.docker.login import auth_config
+from runners.docker.once import Canceled, wait
+from taskengine.registry.reference import ImageReference
+from taskengine.runner import Cancel
+from taskengine.runs.model import Reason
+
+if TYPE_CHECKING:
+    from taskengine.registry.auth import Logins
+
+#: layers are unpacked one after the other by the engine, so more pulls at once only share its disk
+_PULLS_AT_ONCE = 3
+
+
+class Images:
+    """Thread-safe. `close` waits for nothing: pulls that nobody needs any more are left to the engine."""
+
+    def __init__(self, api: Engine, logins: Logins, *, platform: str = "") -> None:
+        self._api = api
+        self._logins = logins
+        self._platform = platform
+        self._pool = ThreadPoolExecutor(_PULLS_AT_ONCE, thread_name_prefix="pull")
+        self._early: dict[str, Any] = {}
+
+    def prefetch(self, images: Iterable[str]) -> None:
+        """Begin to bring these images, in this order, without anybody waiting for them."""
+        for image in images:
+            if image not in self._early:
+                self._early[image] = self._pool.submit(self._bring_quietly, image)
+
+    def _bring_quietly(self, image: str) -> None:
+        if not self.present(image):
+            with contextlib.suppress(StepFailed):  # its step asks again and then says why
+                self._pull(image, lambda _: None, Cancel())
+
+    def present(self, image: str) -> bool:
+        from docker.errors import ImageNotFound
+
+        try:
+            self._api.inspect_image(image)
+        except ImageNotFound:
+            return False
+        return True
+
+    def ensure(
+        self,
+        image: str,
+        *,
+        always: bool = False,
+        retries: int = 0,
+        delay: float = 0,
+        cancel: Cancel,
+        progress: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        """Return when the engine has the image. `always` asks the registry even if it is there; `retries` and `delay`
+        (seconds) are the step's cmdDownloadRetries. Raises StepFailed, or Canceled."""
+        early = self._early.get(image)
+        if early is not None:
+            wait(early, cancel)
+        if not always and self.present(image):
+            return
+        for left in range(max(retries, 0), -1, -1):
+            try:
+                self._pull(image, progress, cancel)
+                return
+            except StepFailed as failure:
+                if not left or not failure.retryable:
+                    raise
+                if cancel.wait(delay):
+                    raise Canceled from failure
+
+    def _pull(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
+        import requests
+        from docker.errors import APIError
+
+        reference = ImageReference.parse(image)
+        login = self._logins.get(reference.auth_key())
+        try:
+            for line in self._api.pull(
+                reference.name,
+                tag=reference.digest or reference.tag or "latest",
+                stream=True,
+                decode=True,
+                auth_config=auth_config(login),
+                platform=self._platform or None,
+            ):
+                if cancel.is_set:
+                    raise Canceled
+                if "error" in line:
+                    raise registry_failure(Reason.PULL, "pull", image, str(line["error"]))
+                progress(line)
+        except (APIError, requests.RequestException) as error:
+            raise registry_failure(Reason.PULL, "pull", image, explanation(error)) from error
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,331 @@
+"""The Docker runner: prepares a run on the engine, carries out its steps, and leaves nothing behind.
+
+Hands each step to the part that knows its kind (cmd, build, push), and decides where it runs: in a sandbox that was
+started ahead of its turn, or in a network namespace of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runners.docker import lanes, sandbox
+from runners.docker.build import Builder
+from runners.docker.cmd import Containers
+from runners.docker.connect import Endpoint
+from runners.docker.container import Place, container_config, may_share_namespace
+from runners.docker.engine import Engine
+from runners.docker.failure import StepFailed, explanation, fail
+from runners.docker.image import Images
+from runners.docker.journal import Journal
+from runners.docker.once import Canceled
+from runners.docker.push import Pusher
+from runners.docker.sandboxes import Sandboxes
+from runners.docker.scope import Scope
+from runners.docker.sweep import KEEP_LABEL, sweep_run
+from taskengine.ambient import Ambient
+from taskengine.errors import InvalidInput, RunnerError, Unreachable
+from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
+from taskengine.registry.reference import ImageReference
+from taskengine.runner import Attempt, RunContext
+from taskengine.runs.event import Event, ImageReady, Notice, StepProgress, StepRetrying
+from taskengine.runs.model import ImageResult, Reason, StepResult
+
+if TYPE_CHECKING:
+    from taskengine.registry.auth import Logins
+
+_SOCKET = "/var/run/docker.sock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the engine said about itself."""
+
+    architecture: str
+    processors: int
+    version: str
+
+
+class DockerRunner:
+    """Implements taskengine.runner.Runner for one run. `emit` hears of what concerns no single attempt."""
+
+    def __init__(
+        self,
+        api: Engine,
+        endpoint: Endpoint,
+        context: RunContext,
+        *,
+        journal: Journal,
+        logins: Logins,
+        ambient: Ambient,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._api = api
+        self._endpoint = endpoint
+        self._context = context
+        self._journal = journal
+        self._logins = logins
+        self._ambient = ambient
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._background = ThreadPoolExecutor(4, thread_name_prefix="docker-run")
+        self._discards: list[Future[None]] = []
+        self._detached: list[tuple[str, threading.Thread]] = []
+        self._told: set[str] = set()
+        self._prepared = False
+        self._kept = False
+        self._images = Images(api, logins, platform=context.platform)
+
+    # life cycle
+
+    def prepare(self, plan: Plan) -> None:
+        """Check the engine, open the journal and begin what takes time: pulls, the workspace, the first sandboxes."""
+        facts = self._facts()
+        self._scope = Scope(self._api, self._context, plan, architecture=facts.architecture)
+        self._scope.offer_logins(self._logins.all)
+        self._scope.check_volumes()
+        self._sandboxes = Sandboxes(self._scope.start_sandbox)
+        self._journal.open()
+        self._prepared = True
+        self._containers = Containers(
+            self._api, starts_at_once=max(2, min(8, facts.processors * 2)), discard=self._discard
+        )
+        self._pusher = Pusher(self._api, self._logins)
+        self._builder = Builder(self._api, self._context, self._scope, self._logins, temp_dir=self._journal.temp_dir)
+        commands = [step for step in plan.steps if step.type is StepType.CMD]
+        built = _built_images(plan.steps)
+        self._images.prefetch(i for s in commands if _normal(i := _image(s)) not in built)
+        if commands:
+            self._background.submit(self._warm_up, commands, facts)
+
+    def _facts(self) -> Facts:
+        import requests
+        from docker.errors import APIError
+
+        try:
+            info = self._api.info()
+        except (APIError, requests.RequestException) as error:
+            raise Unreachable(
+                f"the Docker Engine at {self._endpoint.host} does not answer: {explanation(error)}",
+                hint="`acr-task doctor` says what is missing",
+            ) from error
+        return Facts(
+            architecture=info.get("Architecture", ""),
+            processors=int(info.get("NCPU") or 2),
+            version=info.get("ServerVersion", ""),
+        )
+
+    def _warm_up(self, commands: Sequence[PlannedStep], facts: Facts) -> None:
+        """Make ahead what the first steps need. Whatever fails here fails again, with its reason, in the step."""
+        with contextlib.suppress(Exception):
+            self._background.submit(self._scope.workspace)
+            self._background.submit(self._scope.home)
+            own = [s for s in commands if self._scope.is_own_network(s.network)]
+            if sandbox.supports(facts.architecture):
+                self._sandboxes.warm(lanes.assign(own, may_share_namespace))
+
+    def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        """One attempt. What the engine refuses is the step's failure; an engine that is gone is a RunnerError."""
+        import requests
+        from docker.errors import APIError
+
+        kinds = {StepType.CMD: self._cmd, StepType.BUILD: self._build, StepType.PUSH: self._push}
+        try:
+            return kinds[step.type](step, attempt)
+        except StepFailed as failure:
+            return failure.result
+        except Canceled:
+            return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
+        except InvalidInput as error:
+            return StepResult(ok=False, reason=Reason.INVALID, message=error.message, hint=error.hint or "")
+        except APIError as error:
+            if attempt.cancel.is_set:
+                return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
+            return fail(Reason.INVALID, f"the engine refused: {explanation(error)}").result
+        except (requests.RequestException, OSError) as error:
+            if attempt.cancel.is_set:
+                return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
+            raise RunnerError(
+                f"the connection to the Docker Engine broke: {explanation(error)}",
+                hint="did the engine stop or restart?",
+            ) from error
+
+    # cmd
+
+    def _cmd(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        image = _image(step)
+        cmd_options = step.cmd
+        always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
+        self._images.ensure(
+            image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
+            cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
+        )  # fmt: skip
+        mode, aliases = self._network(step)
+        binds = [f"{self._scope.workspace()}:{WORKSPACE}", f"{self._scope.home()}:{HOME}", *self._extras(step, image)]
+        labels = self._scope.labels(step=step.id, role="step")
+        if step.keep:
+            labels[KEEP_LABEL] = "1"
+            self._kept = True
+        config = container_config(
+            step, Place(image=image, network_mode=mode, aliases=aliases, binds=tuple(binds), labels=labels)
+        )
+        name = self._scope.name(step.id) + (f"-{attempt.number}" if attempt.number > 1 else "")
+        self._builder.workspace_may_change()
+        if step.detach or (cmd_options is not None and cmd_options.all("detach")):
+            with_follower = self._containers.detach(step.id, config, name, attempt)
+            with self._lock:
+                self._detached.append(with_follower)
+            return StepResult(ok=True)
+        return self._containers.run(step.id, config, name, attempt, keep=step.keep)
+
+    def _network(self, step: PlannedStep) -> tuple[str, tuple[str, ...]]:
+        """The network mode of the step's container and its names there."""
+        if not step.network:
+            return "default", ()
+        if sandboxed := self._sandboxes.join(step.id):
+            return f"container:{sandboxed}", ()
+        return self._scope.network(step.network), (step.id,)
+
+    def _extras(self, step: PlannedStep, image: str) -> list[str]:
+        """Further binds: the task's secret volumes, and the engine's socket and logins where they are allowed."""
+        binds = [f"{self._scope.secret_volume(m.name)}:{m.mount_path}" for m in step.volume_mounts]
+        speaks_docker = _is_docker_cli(image)
+        if _allowed(self._context.allow_docker_socket, speaks_docker):
+            binds.append(f"{self._endpoint.socket_path}:{_SOCKET}")
+            if self._context.allow_docker_socket is None:
+                self._tell_once(step, "this step is given the Docker socket, because it runs the Docker command line")
+        if _allowed(self._context.allow_registry_logins, speaks_docker):
+            binds.append(self._scope.logins_bind())
+        return binds
+
+    def _tell_once(self, step: PlannedStep, message: str) -> None:
+        if step.id not in self._told:
+            self._told.add(step.id)
+            self._emit(Notice(at=self._ambient.now(), message=message, step=step.id))
+
+    # build and push
+
+    def _build(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        result = self._builder.build(step, attempt, now=self._ambient.now)
+        for image in result.images:
+            attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=image))
+        return result
+
+    def _push(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        pushed: list[ImageResult] = []
+        try:
+            for image in step.push:
+                done = self._pusher.push(
+                    image,
+                    cancel=attempt.cancel,
+                    progress=lambda line, image=image: self._progress(step, "push", image, line, attempt),  # type: ignore[misc]
+                    retrying=lambda number, pause, why: attempt.emit(
+                        StepRetrying(at=self._ambient.now(), step=step.id, attempt=number, delay=pause, message=why)
+                    ),
+                )
+                pushed.append(done)
+                attempt.log.write(step.id, 1, f"pushed {image}@{done.digest}\n".encode())
+                attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=done))
+        except StepFailed as failure:
+            result = failure.result
+            return StepResult(
+                ok=False, reason=result.reason, message=result.message, hint=result.hint, images=tuple(pushed)
+            )
+        return StepResult(ok=True, images=tuple(pushed))
+
+    def _progress(self, step: PlannedStep, verb: str, image: str, line: dict[str, Any], attempt: Attempt) -> None:
+        detail = line.get("progressDetail") or {}
+        if not line.get("id") or not line.get("status"):
+            return
+        attempt.emit(
+            StepProgress(
+                at=self._ambient.now(), step=step.id, vertex=f"{verb}:{image}:{line['id']}",
+                name=f"{verb} {image}: {line['status']}", status="started",
+                current=int(detail.get("current") or 0), total=int(detail.get("total") or 0),
+            )
+        )  # fmt: skip
+
+    # clean-up
+
+    def _discard(self, container: str) -> None:
+        """Remove a container behind the step's back."""
+        future = self._background.submit(self._remove, container)
+        with self._lock:
+            self._discards.append(future)
+
+    def _remove(self, container: str) -> None:
+        import requests
+        from docker.errors import APIError
+
+        with contextlib.suppress(APIError, requests.RequestException, OSError):  # cleanup asks again, by label
+            self._api.remove_container(container, v=True, force=True)
+
+    def cleanup(self) -> None:
+        """Stop what still runs and remove all that was made, kept containers apart. May be called again.
+
+        Raises RunnerError naming what could not be removed; the next command then tries again.
+        """
+        import requests
+        from docker.errors import APIError
+
+        self._images.close()
+        if not self._prepared:
+            self._background.shutdown(wait=True)
+            return
+        self._stop_detached()
+        self._builder.close()
+        self._sandboxes.close()
+        self._background.shutdown(wait=True)
+        try:
+            left = sweep_run(self._api, self._context.run_id)
+        except (APIError, requests.RequestException, OSError) as error:
+            left = (explanation(error),)
+        if left:
+            self._journal.abandon()
+            raise RunnerError(
+                "not everything of this run could be removed: " + "; ".join(left),
+                hint="the next acr-task command tries again",
+            )
+        self._journal.close()
+
+    def _stop_detached(self) -> None:
+        with self._lock:
+            detached, self._detached = self._detached, []
+        stops = [threading.Thread(target=self._containers.stop, args=(c,), daemon=True) for c, _ in detached]
+        for stop in stops:
+            stop.start()
+        for stop, (_, follower) in zip(stops, detached, strict=True):
+            stop.join()
+            follower.join(timeout=5)
+
+    def close(self) -> None:
+        """Close the connection to the engine; the runner is of no further use."""
+        self._api.close()
+
+
+def _image(step: PlannedStep) -> str:
+    return step.cmd.image if step.cmd is not None else ""
+
+
+def _normal(image: str) -> str:
+    try:
+        return ImageReference.parse(image).normalised
+    except InvalidInput:
+        return image
+
+
+def _built_images(steps: Sequence[PlannedStep]) -> set[str]:
+    return {_normal(tag) for step in steps if step.build is not None for tag in step.build.tags}
+
+
+def _is_docker_cli(image: str) -> bool:
+    name = _normal(image).rpartition("/")[2].partition(":")[0].partition("@")[0]
+    return name in {"docker", "buildx", "buildx-bin"}
+
+
+def _allowed(setting: bool | None, by_default: bool) -> bool:
+    return by_default if setting is None else setting

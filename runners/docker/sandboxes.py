@@ -1,0 +1,70 @@
+"""Starts the sandboxes of a run's lanes ahead of their steps' turns, and tells each step which one to join.
+
+A step whose sandbox is not begun when its turn comes takes a network namespace of its own, and its name is then left
+out of the sandbox's, so that a name always means one address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from runners.docker.lanes import Lane
+
+Start = Callable[[int, str, Iterable[str]], str]
+
+
+class Sandboxes:
+    """Thread-safe. `start(lane id, network, names)` starts a sandbox and returns its container's id."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._lanes: dict[str, Lane] = {}
+        self._direct: set[str] = set()
+        self._begun: dict[int, Future[str]] = {}
+        # one at a time: a start keeps a processor busy that the running steps want
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
+
+    def warm(self, lanes: Sequence[Lane]) -> None:
+        """Begin to start the sandboxes that pay: a lane of one step that starts at once gains nothing from one."""
+        for lane in lanes:
+            if lane.at_once:
+                with self._lock:
+                    self._direct.add(lane.steps[0])
+            if len(lane.steps) > 1 or not lane.at_once:
+                with self._lock:
+                    self._lanes |= dict.fromkeys(lane.steps, lane)
+                with contextlib.suppress(RuntimeError):  # the run ended meanwhile
+                    self._pool.submit(self._begin, lane)
+
+    def _begin(self, lane: Lane) -> None:
+        future: Future[str] = Future()
+        with self._lock:
+            names = [step for step in lane.steps if step not in self._direct]
+            if not names:
+                return
+            self._begun[lane.id] = future
+        try:
+            future.set_result(self._start(lane.id, lane.network, names))
+        except BaseException as error:  # noqa: BLE001 - its steps then take namespaces of their own
+            future.set_exception(error)
+
+    def join(self, step: str) -> str | None:
+        """The container whose network namespace the step is to join; None when it is to have one of its own."""
+        with self._lock:
+            lane = self._lanes.get(step)
+            future = self._begun.get(lane.id) if lane is not None and step not in self._direct else None
+            if future is None:
+                self._direct.add(step)
+                return None
+        try:
+            return future.result()
+        except Exception:  # noqa: BLE001 - see _begin
+            return None
+
+    def close(self) -> None:
+        """Start no more; return when none is being started."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,69 @@
+"""Removes from an engine all that one run made there, found by its label. Never anything else."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from runners.docker.connect import connect
+from runners.docker.engine import Engine
+from runners.docker.journal import dead_runs
+from taskengine.errors import Unreachable
+
+RUN_LABEL = "io.acr-task.run"
+STEP_LABEL = "io.acr-task.step"
+ROLE_LABEL = "io.acr-task.role"
+KEEP_LABEL = "io.acr-task.keep"
+
+
+def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
+    """Remove the run's containers (kept ones apart), networks and volumes. Returns what could not be removed."""
+    from docker.errors import APIError, NotFound
+
+    left: list[str] = []
+
+    def gone(what: str, action: object, *args: object, **kwargs: object) -> None:
+        try:
+            action(*args, **kwargs)  # type: ignore[operator]
+        except NotFound:
+            pass
+        except APIError as error:
+            if "already in progress" not in str(error):
+                left.append(f"{what}: {error.explanation or error}")
+
+    mine = {"label": f"{RUN_LABEL}={run_id}"}
+    containers = api.containers(all=True, filters=mine)
+    kept = [c for c in containers if KEEP_LABEL in (c.get("Labels") or {})]
+    kept_volumes = {m.get("Name") for c in kept for m in c.get("Mounts", [])}
+    kept_networks = {name for c in kept for name in (c.get("NetworkSettings") or {}).get("Networks", {})}
+    with ThreadPoolExecutor(8) as pool:
+        for c in containers:
+            if c not in kept:
+                pool.submit(gone, f"container {c['Id'][:12]}", api.remove_container, c["Id"], v=True, force=True)
+    with ThreadPoolExecutor(4) as pool:
+        for network in api.networks(filters=mine):
+            if network["Name"] not in kept_networks:
+                pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])
+        for volume in (api.volumes(filters=mine) or {}).get("Volumes") or []:
+            if volume["Name"] not in kept_volumes:
+                pool.submit(gone, f"volume {volume['Name']}", api.remove_volume, volume["Name"], force=True)
+    return tuple(left)
+
+
+def sweep_dead_runs(folder: Path) -> tuple[str, ...]:
+    """Clean up after every run whose process is gone. Costs one look into a folder when there is none.
+
+    Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached stays for the next time.
+    """
+    swept = []
+    for entry, forget in dead_runs(folder):
+        with contextlib.suppress(Unreachable):
+            api = connect(entry.endpoint)
+            try:
+                if not sweep_run(api, entry.run_id):
+                    forget()
+                    swept.append(entry.run_id)
+            finally:
+                api.close()
+    return tuple(swept)

@@ -1,0 +1,125 @@
+"""Packs a local folder into the tar stream that fills a run's workspace.
+
+What travels is what `az acr run` uploads: the folder without what its .dockerignore names, without version control
+folders (unless a `!` rule brings them back) and without `.venv`. Links travel as links; sockets and devices stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from runners.docker.buildkit.ignore import IgnoreMatcher, parse_lines
+from taskengine.errors import InvalidInput
+
+DEFAULT_IGNORES = (".git", ".gitignore", ".bzr", ".bzrignore", ".hg", ".hgignore", ".svn")
+
+
+@contextlib.contextmanager
+def pack(folder: Path, *, prefix: str) -> Iterator[io.BufferedReader]:
+    """The folder as a tar stream below `prefix`, made while it is read. Raises InvalidInput for unreadable files."""
+    if not folder.is_dir():
+        raise InvalidInput(f"the context {folder} is not a folder")
+    read_end, write_end = os.pipe()
+    failure: list[BaseException] = []
+
+    def produce() -> None:
+        try:
+            with (
+                os.fdopen(write_end, "wb") as out,
+                tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+            ):
+                _add_all(tar, folder, prefix)
+        except BrokenPipeError:
+            pass  # the reader gave up and says why
+        except BaseException as error:  # noqa: BLE001 - handed over to the reading thread
+            failure.append(error)
+
+    producer = threading.Thread(target=produce, name="pack-context", daemon=True)
+    producer.start()
+    with os.fdopen(read_end, "rb") as stream:
+        try:
+            yield stream
+        finally:
+            stream.close()
+            producer.join()
+    if failure:
+        raise failure[0]
+
+
+def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str) -> None:
+    root = tarfile.TarInfo(prefix)
+    root.type, root.mode = tarfile.DIRTYPE, 0o777  # any step's user may write here
+    tar.addfile(root)
+    rules = IgnoreMatcher(ignore_lines(folder))
+    for relative, entry in _walk(folder, "", rules):
+        _add(tar, entry, f"{prefix}/{relative}")
+
+
+def ignore_lines(folder: Path) -> tuple[str, ...]:
+    """What of a folder does not travel into a workspace, as lines of a .dockerignore."""
+    try:
+        text = (folder / ".dockerignore").read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError:
+        text = ""
+    return (*DEFAULT_IGNORES, *parse_lines(text))
+
+
+def _walk(folder: Path, relative: str, rules: IgnoreMatcher) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder / relative) as entries:
+        ordered = sorted(entries, key=lambda e: e.name)
+    for entry in ordered:
+        path = f"{relative}/{entry.name}" if relative else entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and entry.name == ".venv":
+            continue
+        ignored = rules.matches(path)
+        if not ignored:
+            yield path, entry
+        if is_folder and (not ignored or rules.may_except_below(path)):
+            yield from _walk(folder, path, rules)
+
+
+def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
+    try:
+        info = tar.gettarinfo(entry.path, arcname=name)
+    except FileNotFoundError:
+        return  # deleted meanwhile
+    if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+        return  # sockets, pipes, devices
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    if info.islnk():
+        # two names of one file: the content travels twice, as the ignore rules may drop either
+        info.type, info.linkname = tarfile.REGTYPE, ""
+        info.size = entry.stat(follow_symlinks=False).st_size
+    if not info.isreg():
+        tar.addfile(info)
+        return
+    try:
+        with Path(entry.path).open("rb") as file:
+            tar.addfile(info, _Exactly(file, info.size))
+    except PermissionError as error:
+        raise InvalidInput(
+            f"{entry.path} cannot be read: permission denied", hint="change its permissions or name it in .dockerignore"
+        ) from error
+
+
+class _Exactly(io.RawIOBase):
+    """Gives exactly `size` bytes of a file that may grow or shrink while it is read."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, size: int = -1, /) -> bytes:
+        want = self._left if size < 0 else min(size, self._left)
+        data = self._file.read(want)
+        data += bytes(want - len(data))
+        self._left -= want
+        return data
