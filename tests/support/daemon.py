@@ -63,12 +63,12 @@ class Daemon:
             raise RuntimeError("this daemon is not running")
         return self._process.pid
 
-    def launch(self) -> None:
-        """Start, without waiting for it."""
+    def launch(self, prefix: Sequence[str] = ()) -> None:
+        """Start, without waiting for it. A `prefix` must become the daemon itself (as nsenter does)."""
         (self.place.folder / "pid").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(),
+                [*prefix, *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

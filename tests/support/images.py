@@ -27,10 +27,11 @@ exec "$@"
 
 
 def busybox_tar() -> bytes:
-    """A root file system of the static busybox with a link for each of its applets."""
+    """A root file system of the machine's busybox (static, as a rule) with a link for each of its applets."""
     buffer = io.BytesIO()
     with _open(buffer) as tar:
         _add_busybox(tar)
+        _add_libraries(tar, [_busybox()])
     return buffer.getvalue()
 
 
@@ -46,7 +47,7 @@ def docker_cli_tar() -> bytes:
         _add_file(tar, "usr/local/bin/docker", Path(program).read_bytes())
         _add_file(tar, "usr/local/bin/docker-entrypoint.sh", DOCKER_ENTRYPOINT.encode())
         buildx = Path("/usr/libexec/docker/cli-plugins/docker-buildx")
-        programs = [program]
+        programs = [program, _busybox()]
         if buildx.exists():
             _add_folders(tar, ("usr/libexec/docker/cli-plugins",))
             _add_file(tar, str(buildx).lstrip("/"), buildx.read_bytes())
@@ -60,7 +61,7 @@ def _open(buffer: io.BytesIO) -> tarfile.TarFile:
 
 
 def _add_busybox(tar: tarfile.TarFile) -> None:
-    program = _static_busybox()
+    program = _busybox()
     applets = subprocess.run([program, "--list"], check=True, capture_output=True, text=True, timeout=20).stdout
     _add_folders(tar, ("bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "usr/sbin", "var"))
     _add_folders(tar, ("tmp", "var/tmp"), mode=0o1777)
@@ -76,7 +77,7 @@ def _add_busybox(tar: tarfile.TarFile) -> None:
     _add_file(tar, "etc/group", b"root:x:0:\nnogroup:x:65534:\n", 0o644)
 
 
-def _static_busybox() -> str:
+def _busybox() -> str:
     for path in ("/usr/bin/busybox", "/bin/busybox", shutil.which("busybox")):
         if path and Path(path).exists():
             return path

@@ -1,0 +1,56 @@
+# Everything one does with this repository. `make` lists it.
+
+VENV := .venv/bin
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test lint format bench lock docs schemas clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing and make .venv from requirements.lock
+	@scripts/setup
+
+demo: ## run the quickstart on a real engine, set up as needed
+	@scripts/demo
+
+down: ## take away what demo put on this machine
+	@scripts/engine down
+	@scripts/registry down
+
+test: ## run the whole suite, on engines of its own
+	@scripts/setup --engine
+	@$(VENV)/pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+lint: ## check style, types and import rules
+	@scripts/setup
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+format: ## put the code into shape
+	@scripts/setup
+	$(VENV)/ruff check --fix-only --quiet .
+	$(VENV)/ruff format .
+
+bench: ## measure, and write docs/benchmarks.md
+	@scripts/setup --engine
+	$(VENV)/python -m benchmarks.run
+
+lock: ## write requirements.lock from pyproject.toml
+	@scripts/setup
+	@scripts/lock
+
+docs: ## write the pages that come from the code
+	@scripts/setup
+	$(VENV)/python -m scripts.docs
+
+schemas: ## write schemas/ from the code
+	@scripts/setup
+	$(VENV)/python -m scripts.schemas
+
+clean: down ## also remove .venv and caches
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
