@@ -1,0 +1,52 @@
+"""A client for the BuildKit inside of Docker: builds from folders and archives, with secrets and private base images.
+
+No command line tool is involved. Importing this package is cheap; gRPC is loaded with the first build.
+"""
+
+from __future__ import annotations
+
+from .client import BuildKit
+from .dial import Dial, EngineRefused, dialer
+from .failure import BuildCanceled, BuildFailed, BuildLost
+from .model import (
+    BuildOutcome,
+    BuildRequest,
+    ContextSource,
+    Credentials,
+    Empty,
+    LocalDir,
+    Progress,
+    ResolvedImage,
+    TarStream,
+    Text,
+    Ulimit,
+    VertexLog,
+    VertexStatus,
+    VertexUpdate,
+)
+from .relay import Connection
+
+__all__ = [
+    "BuildCanceled",
+    "BuildFailed",
+    "BuildKit",
+    "BuildLost",
+    "BuildOutcome",
+    "BuildRequest",
+    "Connection",
+    "ContextSource",
+    "Credentials",
+    "Dial",
+    "Empty",
+    "EngineRefused",
+    "LocalDir",
+    "Progress",
+    "ResolvedImage",
+    "TarStream",
+    "Text",
+    "Ulimit",
+    "VertexLog",
+    "VertexStatus",
+    "VertexUpdate",
+    "dialer",
+]

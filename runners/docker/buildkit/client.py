@@ -1,0 +1,108 @@
+"""BuildKit of one engine, for one run: the face that the Docker runner sees.
+
+Knows when to try again and what to tidy up. gRPC is loaded with the first use, not with this module.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from taskengine.errors import Unreachable
+from taskengine.runner import Cancel
+
+from .dial import Dial, EngineRefused
+from .failure import BuildCanceled, BuildLost
+from .guard import refuse_without_from
+from .model import BuildOutcome, BuildRequest, Progress
+from .relay import SocketFolder
+from .source import read_source
+
+if TYPE_CHECKING:
+    from .channel import Channel
+
+_ANSWER_S = 10.0
+
+
+class BuildKit:
+    """Thread-safe; several builds may run at once, each with a session of its own, over one channel.
+
+    `guard` sees every Dockerfile before the engine does, and raises what build() then raises.
+    """
+
+    def __init__(self, dial: Dial, *, guard: Callable[[bytes], None] = refuse_without_from) -> None:
+        self._dial = dial
+        self._guard = guard
+        self._lock = threading.Lock()
+        self._folder: SocketFolder | None = None
+        self._channel: Channel | None = None
+        self._available: bool | None = None
+        self._platforms: tuple[str, ...] = ()
+
+    def available(self) -> bool:
+        """Whether this engine builds with BuildKit: Docker since 18.09 does, Podman does not. Asked once."""
+        if self._available is None:
+            self._available = self._ask()
+        return self._available
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """What the engine can build for ("linux/amd64", ...), its own platform first."""
+        return self._platforms if self.available() else ()
+
+    def _ask(self) -> bool:
+        channel, _ = self._open()
+        from .wire import grpc
+
+        try:
+            workers = list(channel.workers(timeout=_ANSWER_S))
+        except grpc.RpcError as error:
+            if isinstance(channel.refusal, EngineRefused) or error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return False
+            why = channel.refusal or error.details()
+            raise Unreachable(
+                f"the engine cannot be asked for BuildKit: {why}", hint="is the engine running?"
+            ) from error
+        self._platforms = tuple(dict.fromkeys(p for worker in workers for p in worker["platforms"]))
+        return bool(workers)
+
+    def build(self, request: BuildRequest, *, cancel: Cancel, progress: Callable[[Progress], None]) -> BuildOutcome:
+        """Build and wait. Raises BuildFailed, BuildLost or BuildCanceled; `progress` is called from another thread.
+
+        A build that is lost is asked for once more, with a new session: what was done already is in the cache.
+        """
+        if cancel.is_set:
+            raise BuildCanceled(cancel.reason or "canceled")
+        source = read_source(request, self._guard)
+        channel, folder = self._open()
+        from .solve import Attempt
+
+        attempt = Attempt(
+            channel=channel, dial=self._dial, folder=folder, source=source, cancel=cancel, progress=progress
+        )
+        try:
+            return attempt.run(request)
+        except BuildLost:
+            if cancel.is_set:
+                raise BuildCanceled(cancel.reason or "canceled") from None
+            return attempt.run(request)
+
+    def _open(self) -> tuple[Channel, SocketFolder]:
+        with self._lock:
+            if self._channel is None or self._folder is None:
+                from .channel import Channel
+
+                self._folder = SocketFolder()
+                self._channel = Channel(self._dial, self._folder)
+            return self._channel, self._folder
+
+    def close(self) -> None:
+        """Leave nothing behind. May be called twice, and before anything was built."""
+        with self._lock:
+            channel, folder = self._channel, self._folder
+            self._channel = self._folder = None
+        if channel is not None:
+            channel.close()
+        if folder is not None:
+            folder.close()

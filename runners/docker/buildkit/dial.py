@@ -1,0 +1,277 @@
+"""Opens a connection to the engine that speaks HTTP/2 from then on, over whatever reaches the engine.
+
+`dialer(api)` reads where and how from a docker-py client: a Unix socket, TCP, TLS with client certificates, or ssh (the
+library's own or the ssh program). BuildKit is met on two such paths, /grpc and /session.
+
+Must not know BuildKit: it carries bytes and reads one HTTP answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .relay import Connection, SocketConnection
+
+if TYPE_CHECKING:
+    import docker
+
+Dial = Callable[[str, Sequence[tuple[str, str]]], Connection]
+
+_TIMEOUT_S = 15.0
+_LONGEST_HEAD = 64 * 1024
+
+
+class EngineRefused(Exception):
+    """The engine answered, but did not switch to HTTP/2. `status` is 404 where there is no BuildKit."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"the engine answered {status}: {text}" if text else f"the engine answered {status}")
+        self.status = status
+
+
+def dialer(api: docker.APIClient) -> Dial:
+    """A function that opens upgraded connections to the engine of `api`. It keeps no connection itself."""
+    connect = _connector(api)
+    version = getattr(api, "_version", None)
+    prefix = f"/v{version}" if version else ""
+
+    def dial(path: str, headers: Sequence[tuple[str, str]]) -> Connection:
+        connection = connect()
+        try:
+            return _upgrade(connection, prefix + path, headers)
+        except BaseException:
+            connection.close()
+            raise
+
+    return dial
+
+
+def _connector(api: docker.APIClient) -> Callable[[], Connection]:
+    url = str(api.base_url)
+    adapter: Any = getattr(api, "_custom_adapter", None)
+    if (path := getattr(adapter, "socket_path", None)) is not None:
+        return lambda: _unix(path)
+    if hasattr(adapter, "ssh_client"):
+        if adapter.ssh_client is None:
+            return lambda: _ssh_program(adapter.ssh_host)
+        return lambda: _ssh_library(adapter)
+    where = urllib.parse.urlsplit(url)
+    host, port = where.hostname or "localhost", where.port or (2376 if where.scheme == "https" else 2375)
+    if where.scheme == "https":
+        context, name = _tls_context(api, host)
+        return lambda: TlsConnection(_tcp(host, port), context, name)
+    return lambda: SocketConnection(_tcp(host, port))
+
+
+def _unix(path: str) -> Connection:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(_TIMEOUT_S)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return SocketConnection(sock)
+
+
+def _tcp(host: str, port: int) -> socket.socket:
+    sock = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return sock
+
+
+def _tls_context(api: docker.APIClient, host: str) -> tuple[ssl.SSLContext, str | None]:
+    """The same trust that docker-py gives to requests: `verify` is a CA file, True or False."""
+    verify: Any = api.verify
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    if verify is False or verify is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if api.cert:
+        files = (api.cert,) if isinstance(api.cert, str) else tuple(api.cert)
+        context.load_cert_chain(*files)
+    return context, host
+
+
+class TlsConnection:
+    """TLS that one thread may read while another writes, which ssl.SSLSocket does not promise.
+
+    The protocol runs in memory under a lock; only the waiting for bytes is done without it.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str | None) -> None:
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        try:
+            self._until_done(lambda: self._tls.do_handshake())
+        except BaseException:
+            self.close()
+            raise
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._sock.settimeout(seconds)
+
+    def _until_done(self, operation: Callable[[], Any]) -> Any:
+        while True:
+            result, done = None, True
+            with self._lock:
+                try:
+                    result = operation()
+                except ssl.SSLWantReadError:
+                    done = False
+            if self._outgoing.pending:
+                self._flush()
+            if done:
+                return result
+            data = self._sock.recv(64 * 1024)
+            with self._lock:
+                self._incoming.write(data) if data else self._incoming.write_eof()
+
+    def _flush(self) -> None:
+        """Send what was encrypted, in that order, and without keeping readers from decrypting meanwhile."""
+        with self._sending:
+            with self._lock:
+                data = self._outgoing.read()
+            self._sock.sendall(data)
+
+    def recv(self, size: int, /) -> bytes:
+        try:
+            data: bytes = self._until_done(lambda: self._tls.read(size))
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+        return data
+
+    def sendall(self, data: bytes, /) -> None:
+        with self._lock:
+            self._tls.write(data)
+        self._flush()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+class _ProgramConnection(SocketConnection):
+    """The standard input and output of a program, as one socket."""
+
+    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(sock)
+        self._process = process
+
+    def close(self) -> None:
+        super().close()
+        with contextlib.suppress(OSError):
+            self._process.terminate()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(2)
+
+
+def _ssh_program(host: str) -> Connection:
+    """`ssh HOST docker system dial-stdio`, as Docker's own client does it."""
+    target = urllib.parse.urlsplit(f"ssh://{host}")
+    if not target.hostname or target.hostname.startswith("-"):
+        raise OSError(f"'{host}' is no host for ssh")
+    options = [
+        *(["-l", target.username] if target.username else []),
+        *(["-p", str(target.port)] if target.port else []),
+    ]
+    alive = ["-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=3", "-o", "BatchMode=yes"]
+    command = ["ssh", *options, *alive, "-T", "--", target.hostname, "docker", "system", "dial-stdio"]
+    near, far = socket.socketpair()
+    try:
+        process = subprocess.Popen(
+            command, stdin=far.fileno(), stdout=far.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+    except BaseException:
+        near.close()
+        raise
+    finally:
+        far.close()
+    near.settimeout(_TIMEOUT_S)
+    return _ProgramConnection(near, process)
+
+
+def _ssh_library(adapter: Any) -> Connection:
+    """A channel of the connection that docker-py holds open through paramiko."""
+    import paramiko
+
+    try:
+        transport = adapter.ssh_client.get_transport()
+        if transport is None or not transport.is_active():
+            adapter._connect()
+            transport = adapter.ssh_client.get_transport()
+        channel = transport.open_session(timeout=_TIMEOUT_S)
+        channel.settimeout(_TIMEOUT_S)
+        channel.exec_command("docker system dial-stdio")
+    except paramiko.SSHException as error:
+        raise OSError(f"ssh: {error}") from error
+    connection: Connection = channel
+    return connection
+
+
+class _Resumed:
+    """A connection of which a little too much has been read already."""
+
+    def __init__(self, connection: Connection, ahead: bytes) -> None:
+        self._connection = connection
+        self._ahead = ahead
+
+    def recv(self, size: int, /) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
+        return self._connection.recv(size)
+
+    def sendall(self, data: bytes, /) -> None:
+        self._connection.sendall(data)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _upgrade(connection: Connection, path: str, headers: Sequence[tuple[str, str]]) -> Connection:
+    """Ask for HTTP/2 on this connection. The engine may send its first frames along with the answer."""
+    fields = [("Host", "docker"), ("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers]
+    text = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {_field(value)}\r\n" for name, value in fields) + "\r\n"
+    connection.sendall(text.encode("latin-1"))
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(4096)
+        if not more or len(data) > _LONGEST_HEAD:
+            raise ConnectionError("the engine closed the connection instead of answering")
+        data += more
+    head, _, ahead = data.partition(b"\r\n\r\n")
+    status = head.split(b"\r\n", 1)[0].split(b" ", 2)
+    if len(status) < 2 or status[1] != b"101":
+        code = int(status[1]) if len(status) > 1 and status[1].isdigit() else 0
+        raise EngineRefused(code, ahead.decode("utf-8", "replace").strip()[:300])
+    if (set_timeout := getattr(connection, "settimeout", None)) is not None:
+        set_timeout(None)  # from here on silence is no fault
+    return _Resumed(connection, ahead) if ahead else connection
+
+
+def _field(value: str) -> str:
+    """A header's value cannot begin a header of its own."""
+    if "\r" in value or "\n" in value:
+        raise ValueError("a header's value must stay on its line")
+    return value

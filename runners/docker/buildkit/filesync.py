@@ -1,0 +1,176 @@
+"""BuildKit's file synchronisation, the sending side: tell what is there, then send what the engine asks for.
+
+The engine keeps the files of earlier builds and compares them by size and time, so only changed files travel. gRPC
+takes one packet at a time from the generator here, so nothing piles up in memory however large a file is.
+
+Must not know builds or engines; files come from a Tree.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import queue
+import threading
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from taskengine.errors import InvalidInput
+
+from .ignore import IgnoreMatcher, tester
+from .tree import Entry, Selection, Tree
+from .wire import pb
+
+STAT, REQUEST, DATA, FINISH, ERROR = range(5)
+_CHUNK = 128 * 1024
+
+
+@dataclass
+class Sent:
+    """What travelled, over all the transfers of one build."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class Sender:
+    """One transfer. `packets` is the answer to the engine's stream of requests."""
+
+    def __init__(self, tree: Tree, selection: Selection, sent: Sent) -> None:
+        self._tree = tree
+        self._selection = selection
+        self._sent = sent
+        self._paths: list[str] = []
+        #: ids of wanted files; -1 when the engine has all that it needs, None when the stream has ended
+        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def packets(self, requests: Iterable[Any]) -> Iterator[Any]:
+        reader = threading.Thread(target=self._read, args=(requests,), name="buildkit-filesync", daemon=True)
+        reader.start()
+        for entry in self._tree.walk(self._selection):
+            self._paths.append(entry.path)
+            yield pb.Packet(type=STAT, stat=_stat(entry))
+            while not self._asked.empty():
+                number = self._asked.get()
+                if number is None:
+                    return
+                yield from self._file(number)
+        yield pb.Packet(type=STAT)
+        while (number := self._asked.get()) is not None:
+            if number < 0:
+                yield pb.Packet(type=FINISH)
+                return
+            yield from self._file(number)
+
+    def stop(self) -> None:
+        """End a transfer that waits for a request which will not come."""
+        self._asked.put(None)
+
+    def _read(self, requests: Iterable[Any]) -> None:
+        try:
+            for packet in requests:
+                if packet.type == REQUEST:
+                    self._asked.put(packet.ID)
+                elif packet.type == FINISH:
+                    self._asked.put(-1)
+                    return
+                elif packet.type == ERROR:
+                    return
+        except Exception:  # noqa: BLE001, S110  (gRPC raises whatever; the stream is over, and that is all we need)
+            pass
+        finally:
+            self._asked.put(None)
+
+    def _file(self, number: int) -> Iterator[Any]:
+        """A file's content, at most as much as it had when it was opened: a log may grow faster than we send."""
+        if number >= len(self._paths):
+            raise InvalidInput(f"the engine asked for a file that was not offered (number {number})")
+        self._sent.files += 1
+        with self._tree.open(self._paths[number]) as file:
+            left = _size(file)
+            while left > 0 and (data := file.read(min(left, _CHUNK))):
+                left -= len(data)
+                self._sent.bytes += len(data)
+                yield pb.Packet(type=DATA, ID=number, data=data)
+        yield pb.Packet(type=DATA, ID=number)
+
+
+def _size(file: Any) -> int:
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (OSError, ValueError):
+        return len(file.getbuffer())
+
+
+def _stat(entry: Entry) -> Any:
+    stat = pb.Stat(path=os.fsencode(entry.path), mode=entry.mode, size=entry.size, modTime=entry.mtime_ns)
+    if entry.link:
+        stat.linkname = os.fsencode(entry.link)
+    if entry.capability:
+        stat.xattrs["security.capability"] = entry.capability
+    return stat
+
+
+def options(metadata: Iterable[tuple[str, str | bytes]]) -> Mapping[str, tuple[str, ...]]:
+    """The call's metadata by name. Newer engines escape values that are not ASCII and say so."""
+    found: dict[str, list[str]] = {}
+    for name, value in metadata:
+        found.setdefault(name, []).append(value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))
+    return {
+        name: tuple(urllib.parse.unquote_plus(v) for v in values)
+        if found.get(f"{name}-encoded", ["0"])[0] in ("1", "true")
+        else tuple(values)
+        for name, values in found.items()
+    }
+
+
+def selection(tree: Tree, wanted: Mapping[str, Sequence[str]]) -> Selection:
+    """What a request asks for."""
+    include = list(wanted.get("include-patterns", ()))
+    if follow := wanted.get("followpaths", ()):
+        include += follow_links(tree, follow) or []
+    exclude = IgnoreMatcher(wanted.get("exclude-patterns", ()))
+    return Selection(include=IgnoreMatcher(include) if include else None, exclude=exclude or None)
+
+
+def follow_links(tree: Tree, paths: Iterable[str]) -> list[str] | None:
+    """The paths and all that they lead to through symbolic links, as patterns; None when that is everything.
+
+    Links are read as if the tree were the whole world: `/x` and `../../x` both mean x at its top.
+    """
+    resolved: set[str] = set()
+    todo = list(paths)
+    while todo:
+        todo += _step(tree, todo.pop(), resolved)
+    return None if "." in resolved else sorted(resolved)
+
+
+def _step(tree: Tree, path: str, resolved: set[str]) -> list[str]:
+    """Walk along one path to its first link; gives the paths that it goes on with."""
+    current, rest = ".", path
+    while True:
+        name, _, rest = rest.partition("/")
+        current = posixpath.normpath(posixpath.join(current, name))
+        if current.startswith(".."):
+            current = "."
+        targets = _targets(tree, current)
+        if (not rest or targets) and current in resolved:
+            return []
+        if targets:
+            resolved.add(current)
+            return [f"{target}/{rest}" if rest else target for target in targets]
+        if not rest:
+            resolved.add(current)
+            return []
+
+
+def _targets(tree: Tree, path: str) -> list[str]:
+    """Where a link points to; with a wildcard in the last part, where all links of that name point to."""
+    folder, name = posixpath.split(path)
+    paths = [path]
+    if set(name) & set("*?["):
+        paths = [posixpath.join(folder, n) for n in filter(tester(name), tree.names(folder or "."))]
+    links = ((posixpath.dirname(p), tree.read_link(p)) for p in paths)
+    return [posixpath.normpath("/" + posixpath.join(at, link)).lstrip("/") or "." for at, link in links if link]

@@ -1,0 +1,193 @@
+"""One attempt at one build: opens a session, asks for the build, follows it, and says how it ended.
+
+Loads gRPC; only client.py imports this module, when there is something to build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from taskengine.runner import Cancel
+
+from .attrs import entitlements, exporter_attrs, frontend_attrs
+from .channel import Channel
+from .dial import Dial, EngineRefused
+from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, plain, sounds_lost
+from .model import BuildOutcome, BuildRequest, Progress
+from .relay import SocketFolder
+from .session import Offer, Session
+from .source import Source
+from .watch import Watch, resolved
+from .wire import grpc, pb
+
+#: A build without a deadline of its own ends after a day: no call may wait for ever.
+_LONGEST_S = 24 * 3600.0
+#: How long the end of a build waits for the last of its progress; there may be none, when the build ended at once.
+_PROGRESS_S, _NO_PROGRESS_S, _CANCELED_S = 3.0, 0.5, 0.03
+_DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What an attempt needs besides the request: the way to the engine, and the source that was read for it."""
+
+    channel: Channel
+    dial: Dial
+    folder: SocketFolder
+    source: Source
+    cancel: Cancel
+    progress: Callable[[Progress], None]
+
+    def run(self, request: BuildRequest) -> BuildOutcome:
+        ident = secrets.token_hex(16)
+        with contextlib.closing(self._session(request, ident)) as session:
+            return _Build(self, request, session).run()
+
+    def _session(self, request: BuildRequest, ident: str) -> Session:
+        offer = Offer(
+            trees=self.source.trees,
+            upload=self.source.upload,
+            secrets=request.secrets,
+            ssh=request.ssh,
+            credentials=request.credentials,
+        )
+        key = self.source.shared_key
+        try:
+            return Session(ident=ident, offer=offer, dial=self.dial, folder=self.folder, shared_key=key)
+        except (OSError, EngineRefused) as error:
+            raise BuildLost(f"the engine does not take a build session: {error}") from error
+
+
+class _Build:
+    def __init__(self, attempt: Attempt, request: BuildRequest, session: Session) -> None:
+        self._attempt = attempt
+        self._request = request
+        self._session = session
+        self._watch = Watch(attempt.progress)
+        self._ref = secrets.token_hex(16)
+        self._trouble: Exception | None = None
+        self._solving: Any = None
+
+    def run(self) -> BuildOutcome:
+        deadline = self._request.deadline_s or _LONGEST_S
+        self._solving = self._attempt.channel.solve(self._message(), timeout=deadline)
+        status = self._attempt.channel.status(self._ref, timeout=deadline + _PROGRESS_S)
+        follower = threading.Thread(target=self._follow, args=(status,), name="buildkit-status", daemon=True)
+        follower.start()
+        stop_listening = self._attempt.cancel.listen(self._solving.cancel)
+        try:
+            response = dict(self._solving.result().ExporterResponse)
+        except grpc.FutureCancelledError:
+            follower.join(_CANCELED_S)
+            raise self._stopped() from None
+        except grpc.RpcError as error:
+            self._settle(follower)
+            raise self._ended(error) from error
+        finally:
+            stop_listening()
+            self._settle(follower)
+            status.cancel()
+            follower.join(1)
+        if self._trouble is not None:
+            raise self._trouble
+        return self._outcome(response)
+
+    def _message(self) -> Any:
+        request, source = self._request, self._attempt.source
+        attrs = {**frontend_attrs(request), **source.attrs}
+        if source.upload is not None:
+            attrs["context"] = f"http://buildkit-session/{self._session.ident}"
+        cache = pb.CacheOptions(Exports=[pb.CacheOptionsEntry(Type="inline")] if request.inline_cache else [])
+        return pb.SolveRequest(
+            Ref=self._ref,
+            Session=self._session.ident,
+            Frontend="dockerfile.v0",
+            FrontendAttrs=attrs,
+            Exporter="moby",
+            ExporterAttrs=exporter_attrs(request),
+            Entitlements=entitlements(request),
+            Cache=cache,
+        )
+
+    def _follow(self, status: Any) -> None:
+        try:
+            self._watch.follow(status)
+        except grpc.RpcError:
+            pass  # the build's own answer tells what happened
+        except Exception as error:  # noqa: BLE001  (the caller's progress function failed: build() raises it)
+            self._trouble = error
+            self._solving.cancel()
+
+    def _settle(self, follower: threading.Thread) -> None:
+        """Wait for the rest of the progress: the stream ends by itself soon after the build."""
+        if self._attempt.cancel.is_set or self._trouble is not None:
+            return
+        if self._watch.seen.wait(_NO_PROGRESS_S):
+            follower.join(_PROGRESS_S)
+
+    def _stopped(self) -> Exception:
+        if self._trouble is not None:
+            return self._trouble
+        return BuildCanceled(self._attempt.cancel.reason or "canceled")
+
+    def _ended(self, error: Any) -> Exception:
+        """Whose affair the error is: the user's who stopped it, ours, or the author's."""
+        code, text = error.code(), error.details() or ""
+        if self._attempt.cancel.is_set:
+            return self._stopped()
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return BuildCanceled(f"the build took longer than {self._request.deadline_s or _LONGEST_S:g} s")
+        if self._session.failure is not None:
+            return BuildFailed(self._session.failure.message, hint=self._session.failure.hint)
+        culprit = self._watch.culprit()
+        blamed = culprit is not None and exit_code_of(culprit.error) is not None
+        gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or self._session.lost
+        if (gone or sounds_lost(text)) and not blamed:
+            return BuildLost(f"the engine or the connection to it went away during the build: {plain(text)}")
+        return self._failed(error, text)
+
+    def _failed(self, error: Any, text: str) -> BuildFailed:
+        culprit = self._watch.culprit()
+        message = culprit.error if culprit is not None and exit_code_of(culprit.error) is not None else text
+        return BuildFailed(
+            plain(message),
+            exit_code=exit_code_of(message),
+            vertex=culprit.name if culprit is not None else "",
+            line=_line(error),
+            log=self._watch.last_lines(culprit.digest) if culprit is not None else (),
+        )
+
+    def _outcome(self, response: dict[str, str]) -> BuildOutcome:
+        config, manifest = response.get("containerimage.config.digest", ""), response.get("containerimage.digest", "")
+        vertexes = self._watch.vertexes()
+        if "containerimage.descriptor" in response:
+            image = manifest  # containerd's store: an image is known by its manifest
+        else:
+            image, manifest = config or manifest, ""
+        return BuildOutcome(
+            image_id=image,
+            digest=manifest,
+            response=response,
+            vertexes=vertexes,
+            resolved=resolved(vertexes),
+            files_sent=self._session.sent.files,
+            bytes_sent=self._session.sent.bytes,
+        )
+
+
+def _line(error: Any) -> int | None:
+    """The line of the Dockerfile that BuildKit attached to its error, where it did."""
+    details = dict(error.trailing_metadata() or ()).get(_DETAILS)
+    if not isinstance(details, bytes):
+        return None
+    with contextlib.suppress(Exception):  # what cannot be read is only missing
+        for detail in pb.ErrorStatus.FromString(details).details:
+            if "errdefs.Source" in detail.type_url:
+                ranges = pb.ErrorSource.FromString(detail.value).ranges
+                return int(ranges[0].start.line) if ranges else None
+    return None

@@ -1,0 +1,101 @@
+"""Makes of a request's context and Dockerfile what a session offers and a build's attributes say.
+
+The Dockerfile is read here, once, checked, and offered as the very bytes that were checked: it cannot change on its way
+to the engine. So are the ignore files beside it. Must not know gRPC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from taskengine.errors import InvalidInput
+
+from . import archive
+from .failure import BuildFailed
+from .model import BuildRequest, ContextSource, LocalDir, TarStream, Text
+from .tree import FolderTree, MemoryTree, Tree
+
+_LARGEST_DOCKERFILE = 8 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What the session serves under which name. `attrs` tell BuildKit where to look for context and Dockerfile."""
+
+    trees: Mapping[str, Tree]
+    upload: Callable[[], BinaryIO] | None = None
+    attrs: Mapping[str, str] = field(default_factory=dict)
+    shared_key: str = ""
+
+
+def read_source(request: BuildRequest, guard: Callable[[bytes], None]) -> Source:
+    """Read and check the Dockerfile, and lay out what the engine may fetch."""
+    home = request.context if request.dockerfile_dir is None else request.dockerfile_dir
+    files = _dockerfile(home, request.dockerfile)
+    name = posixpath.basename(request.dockerfile) or "Dockerfile"
+    guard(files[name])
+    if isinstance(request.context, LocalDir) and request.context.excludes is not None:
+        # an ignore file of the Dockerfile's own goes before the context's; the comment keeps it from being empty
+        files[f"{name}.dockerignore"] = "\n".join(("# as asked", *request.context.excludes, "")).encode()
+    attrs = {"filename": name}
+    trees: dict[str, Tree] = {"dockerfile": MemoryTree(files)}
+    context = request.context
+    if isinstance(context, TarStream):
+        # without the second key BuildKit would read the Dockerfile from the archive, past our check
+        attrs["dockerfilekey"] = "dockerfile"
+        return Source(trees=trees, upload=lambda: archive.acceptable(context.open()), attrs=attrs)
+    if isinstance(context, LocalDir):
+        return _local(context, trees, attrs, request)
+    trees["context"] = MemoryTree({})
+    return Source(trees=trees, attrs=attrs, shared_key=request.shared_key)
+
+
+def _local(context: LocalDir, trees: dict[str, Tree], attrs: dict[str, str], request: BuildRequest) -> Source:
+    if not os.path.isdir(context.path):  # noqa: PTH112  (a str all the way, as the walk needs it)
+        raise InvalidInput(f"the build context '{context.path}' is no folder", hint="name a folder that exists")
+    trees["context"] = FolderTree(context.path)
+    key = request.shared_key or hashlib.sha256(os.fsencode(os.path.realpath(context.path))).hexdigest()
+    return Source(trees=trees, attrs=attrs, shared_key=key)
+
+
+def _dockerfile(home: ContextSource, path: str) -> dict[str, bytes]:
+    """The Dockerfile by its base name, and the ignore file of its own when it has one."""
+    name = posixpath.basename(path) or "Dockerfile"
+    if isinstance(home, Text):
+        content = home.content
+        return {name: content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content}
+    if isinstance(home, TarStream):
+        found = archive.read_files(home.open, (path, f"{path}.dockerignore"), largest=_LARGEST_DOCKERFILE)
+    elif isinstance(home, LocalDir):
+        found = dict(_read(home.path, (path, f"{path}.dockerignore")))
+    else:
+        found = {}
+    if path not in found:
+        raise BuildFailed(f"there is no Dockerfile '{path}'", hint="name it with -f, relative to the context")
+    return {name: found[path], **{f"{name}.dockerignore": data for p, data in found.items() if p != path}}
+
+
+def _read(root: str, paths: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Files below a folder. A link may lead elsewhere in the folder, not out of it: contexts come from strangers."""
+    top = os.path.realpath(root)
+    for path in paths:
+        real = os.path.realpath(os.path.join(top, path))  # noqa: PTH118
+        if os.path.commonpath((top, real)) != top:
+            raise BuildFailed(f"'{path}' leads out of the folder it is in", hint="keep the Dockerfile inside of it")
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                with FolderTree(top).open(os.path.relpath(real, top)) as file:
+                    data = file.read(_LARGEST_DOCKERFILE + 1) or b""
+            except InvalidInput as error:
+                if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                    continue
+                raise
+            if len(data) > _LARGEST_DOCKERFILE:
+                raise BuildFailed(f"'{path}' is larger than {_LARGEST_DOCKERFILE >> 20} MiB and no Dockerfile")
+            yield path, data
