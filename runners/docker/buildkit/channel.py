@@ -17,6 +17,9 @@ from .relay import Relay, SocketConnection, SocketFolder
 from .wire import grpc, pb
 
 _OPTIONS = [
+    # an error carries the Dockerfile and the engine's stack along in its metadata
+    ("grpc.max_metadata_size", 32 << 20),
+    ("grpc.absolute_max_metadata_size", 32 << 20),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 100),

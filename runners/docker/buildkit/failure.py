@@ -14,9 +14,11 @@ _NOISE = re.compile(
     r"^(?:rpc error: code = \w+ desc = "
     r"|failed to solve(?: with frontend [\w.]+)?: "
     r"|failed to (?:create LLB definition|build LLB|compute cache key|load cache key|read dockerfile"
-    r"|calculate checksum of ref [\w:]+|process \"build\" request): "
+    r"|calculate checksum of ref [\w:-]+|process \"build\" request): "
     r"|error from sender: )+"
 )
+_TWICE = re.compile(r"(not found): not found$")
+_MISSING = re.compile(r'"/[^"]*"(?: not found)?: not found|"/[^"]*" not found')
 _EXIT_CODE = re.compile(r"exit code: (\d+)\b")
 _LOST = re.compile(
     r"no active session|session \S+ not found|no such job|transport is closing|connection error"
@@ -60,7 +62,18 @@ class BuildCanceled(Exception):
 
 def plain(message: str) -> str:
     """The part of an engine's error that speaks to the author."""
-    return _NOISE.sub("", message.strip())
+    return _TWICE.sub(r"\1", _NOISE.sub("", message.strip()))
+
+
+def hint_for(message: str) -> str | None:
+    """What to do about the errors that are met most."""
+    if _MISSING.search(message):
+        return "is it in the build context, and not named in .dockerignore?"
+    if "no basic auth credentials" in message or "authorization failed" in message or "401 Unauthorized" in message:
+        return "log in to the registry of the base image"
+    if "target stage" in message and "could not be found" in message:
+        return "name a stage of the Dockerfile with --target"
+    return None
 
 
 def exit_code_of(message: str) -> int | None:

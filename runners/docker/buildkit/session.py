@@ -27,7 +27,13 @@ from .tree import Tree
 from .wire import grpc, pb
 
 _HUB = "registry-1.docker.io"
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.so_reuseport", 0)]
+_OPTIONS = [
+    # a request for files carries all of .dockerignore in its metadata
+    ("grpc.max_metadata_size", 32 << 20),
+    ("grpc.absolute_max_metadata_size", 32 << 20),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.so_reuseport", 0),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

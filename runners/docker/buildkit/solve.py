@@ -17,7 +17,8 @@ from taskengine.runner import Cancel
 from .attrs import entitlements, exporter_attrs, frontend_attrs
 from .channel import Channel
 from .dial import Dial, EngineRefused
-from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, plain, sounds_lost
+from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, hint_for, plain, sounds_lost
+from .locate import line_of
 from .model import BuildOutcome, BuildRequest, Progress
 from .relay import SocketFolder
 from .session import Offer, Session
@@ -153,12 +154,14 @@ class _Build:
 
     def _failed(self, error: Any, text: str) -> BuildFailed:
         culprit = self._watch.culprit()
-        message = culprit.error if culprit is not None and exit_code_of(culprit.error) is not None else text
+        name = culprit.name if culprit is not None else ""
+        code = exit_code_of(culprit.error) if culprit is not None else None
         return BuildFailed(
-            plain(message),
-            exit_code=exit_code_of(message),
-            vertex=culprit.name if culprit is not None else "",
-            line=_line(error),
+            plain(text) if code is None else f"{name}: exit code {code}",
+            hint=hint_for(text),
+            exit_code=code,
+            vertex=name,
+            line=line_of(self._attempt.source.dockerfile, message=text, vertex=name, source=_attached_source(error)),
             log=self._watch.last_lines(culprit.digest) if culprit is not None else (),
         )
 
@@ -180,14 +183,12 @@ class _Build:
         )
 
 
-def _line(error: Any) -> int | None:
-    """The line of the Dockerfile that BuildKit attached to its error, where it did."""
+def _attached_source(error: Any) -> bytes:
+    """What BuildKit attached to its error about the place in the Dockerfile: JSON, or nothing."""
     details = dict(error.trailing_metadata() or ()).get(_DETAILS)
-    if not isinstance(details, bytes):
-        return None
-    with contextlib.suppress(Exception):  # what cannot be read is only missing
-        for detail in pb.ErrorStatus.FromString(details).details:
-            if "errdefs.Source" in detail.type_url:
-                ranges = pb.ErrorSource.FromString(detail.value).ranges
-                return int(ranges[0].start.line) if ranges else None
-    return None
+    if isinstance(details, bytes):
+        with contextlib.suppress(Exception):  # what cannot be read is only missing
+            for detail in pb.ErrorStatus.FromString(details).details:
+                if "errdefs.Source" in detail.type_url:
+                    return bytes(detail.value)
+    return b""

@@ -12,6 +12,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 from taskengine.errors import InvalidInput
@@ -29,6 +30,7 @@ class Source:
     """What the session serves under which name. `attrs` tell BuildKit where to look for context and Dockerfile."""
 
     trees: Mapping[str, Tree]
+    dockerfile: bytes = b""
     upload: Callable[[], BinaryIO] | None = None
     attrs: Mapping[str, str] = field(default_factory=dict)
     shared_key: str = ""
@@ -43,25 +45,34 @@ def read_source(request: BuildRequest, guard: Callable[[bytes], None]) -> Source
     if isinstance(request.context, LocalDir) and request.context.excludes is not None:
         # an ignore file of the Dockerfile's own goes before the context's; the comment keeps it from being empty
         files[f"{name}.dockerignore"] = "\n".join(("# as asked", *request.context.excludes, "")).encode()
-    attrs = {"filename": name}
-    trees: dict[str, Tree] = {"dockerfile": MemoryTree(files)}
     context = request.context
+    trees: dict[str, Tree] = {"dockerfile": MemoryTree(files)}
+    attrs = {"filename": name}
     if isinstance(context, TarStream):
         # without the second key BuildKit would read the Dockerfile from the archive, past our check
         attrs["dockerfilekey"] = "dockerfile"
-        return Source(trees=trees, upload=lambda: archive.acceptable(context.open()), attrs=attrs)
-    if isinstance(context, LocalDir):
-        return _local(context, trees, attrs, request)
-    trees["context"] = MemoryTree({})
-    return Source(trees=trees, attrs=attrs, shared_key=request.shared_key)
+        upload = partial(_upload, context)
+        return Source(trees=trees, dockerfile=files[name], upload=upload, attrs=attrs)
+    trees["context"] = _folder(context) if isinstance(context, LocalDir) else MemoryTree({})
+    key = request.shared_key or _shared_key(context)
+    return Source(trees=trees, dockerfile=files[name], attrs=attrs, shared_key=key)
 
 
-def _local(context: LocalDir, trees: dict[str, Tree], attrs: dict[str, str], request: BuildRequest) -> Source:
+def _upload(context: TarStream) -> BinaryIO:
+    return archive.acceptable(context.open())
+
+
+def _folder(context: LocalDir) -> FolderTree:
     if not os.path.isdir(context.path):  # noqa: PTH112  (a str all the way, as the walk needs it)
         raise InvalidInput(f"the build context '{context.path}' is no folder", hint="name a folder that exists")
-    trees["context"] = FolderTree(context.path)
-    key = request.shared_key or hashlib.sha256(os.fsencode(os.path.realpath(context.path))).hexdigest()
-    return Source(trees=trees, attrs=attrs, shared_key=key)
+    return FolderTree(context.path)
+
+
+def _shared_key(context: ContextSource) -> str:
+    """By this name the engine keeps the files of a context. An empty one keeps nothing."""
+    if not isinstance(context, LocalDir):
+        return ""
+    return hashlib.sha256(os.fsencode(os.path.realpath(context.path))).hexdigest()
 
 
 def _dockerfile(home: ContextSource, path: str) -> dict[str, bytes]:

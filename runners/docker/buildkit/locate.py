@@ -1,0 +1,46 @@
+"""Where in the Dockerfile a build failed.
+
+BuildKit attaches the place to its errors since some years; for older ones it is found by comparing the failed vertex's
+name with the instructions. Pure: bytes and texts in, a line number or None out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+
+from taskengine.dockerfile.parse import parse
+
+_SAID = re.compile(r"dockerfile parse error (?:on )?line (\d+)")
+_STAGE = re.compile(r"\[[^\]]*\] ")
+_VARIABLE = re.compile(r"\\\$(?:\\\{.*?\\\}|\w+)")
+
+
+def line_of(dockerfile: bytes, *, message: str, vertex: str, source: bytes = b"") -> int | None:
+    """`source` is what BuildKit attached, `message` its error, `vertex` the name of the vertex that failed."""
+    if (line := _attached(source)) is not None:
+        return line
+    if said := _SAID.search(message):
+        return int(said[1])
+    return _of_vertex(dockerfile, vertex) if vertex else None
+
+
+def _attached(source: bytes) -> int | None:
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+        return int(json.loads(source)["ranges"][0]["start"]["line"])
+    return None
+
+
+def _of_vertex(dockerfile: bytes, vertex: str) -> int | None:
+    """The only instruction that can have this name. Names have their variables replaced, except in a RUN."""
+    wanted = _STAGE.sub("", vertex, count=1)
+    wanted = " ".join(wanted.split())
+    found, _ = parse(dockerfile.decode("utf-8", "replace"))
+    lines = [i.line for i in found.instructions if _names((i.keyword, *i.flags, i.rest), wanted)]
+    return lines[0] if len(lines) == 1 else None
+
+
+def _names(parts: tuple[str, ...], wanted: str) -> bool:
+    text = re.escape(" ".join(" ".join(parts).split()))
+    return re.fullmatch(_VARIABLE.sub(".*", text), wanted) is not None
