@@ -7,8 +7,19 @@ default and documentation of every property stand once, in `catalog.py`; a test 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from taskengine.errors import Location
+
+
+class Places(Protocol):
+    """Where the parts of a step, a network ... stand in the author's own file. Worked out only when asked."""
+
+    def of(self, name: str, item: int | None = None) -> Location | None:
+        """The place of a property's value, or of one item of a list; of the whole when it was not given."""
+
+    def within(self, name: str, offset: int) -> Location | None:
+        """The place of one character of a property's text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +30,7 @@ class NetworkSpec:
     skip_creation: bool = False
     is_default: bool = False
     location: Location | None = field(default=None, compare=False)
+    places: Places | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +40,7 @@ class VolumeSpec:
     name: str
     secret: tuple[tuple[str, str], ...] = ()
     location: Location | None = field(default=None, compare=False)
+    places: Places | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +49,7 @@ class SecretSpec:
     keyvault: str = ""
     client_id: str = ""
     location: Location | None = field(default=None, compare=False)
+    places: Places | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +95,10 @@ class StepSpec:
     exited_with: tuple[int, ...] = ()
     exited_without: tuple[int, ...] = ()
     location: Location | None = field(default=None, compare=False)
-    #: where each property's value stands, by its YAML name, for problems found after parsing
-    places: tuple[tuple[str, Location], ...] = field(default=(), compare=False, repr=False)
+    #: where each property's value stands, for problems found after parsing; None for a step that was not parsed
+    places: Places | None = field(default=None, compare=False, repr=False)
+    #: parsing found it broken already, so that what is missing here need not be missing in the file
+    flawed: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,3 +111,4 @@ class TaskSpec:
     networks: tuple[NetworkSpec, ...] = ()
     volumes: tuple[VolumeSpec, ...] = ()
     steps: tuple[StepSpec, ...] = ()
+    places: Places | None = field(default=None, compare=False, repr=False)

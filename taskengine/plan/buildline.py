@@ -1,0 +1,137 @@
+"""A `build` line: docker build options and the context. The table here is the list of options that exist.
+
+Pure. What each option does to a build is the runner's business.
+"""
+
+from __future__ import annotations
+
+import re
+
+from taskengine.plan.model import BuildLine
+from taskengine.plan.option import LineError, Option, OptionReader
+
+
+def _o(name: str, help: str, *, short: str = "", value: str = "", many: bool = False) -> Option:  # noqa: A002
+    return Option(name=name, help=help, short=short, value=value, repeatable=many)
+
+
+def _ignored(name: str, help: str, *, short: str = "", value: str = "") -> Option:  # noqa: A002
+    return Option(name=name, help=help, short=short, value=value, ignored=True)
+
+
+def _refused(name: str, why: str, *, short: str = "", value: str = "") -> Option:
+    return Option(name=name, help="", short=short, value=value, refused=why)
+
+
+BUILD_OPTIONS: tuple[Option, ...] = (
+    _o("add-host", "An entry for the hosts file of RUN steps.", value="NAME:IP", many=True),
+    _o("allow", "Allow an entitlement of BuildKit.", value="NAME", many=True),
+    _o("annotation", "An annotation of the image.", value="KEY=VALUE", many=True),
+    _o("attest", "An attestation, as type=sbom or type=provenance.", value="PARAMETERS", many=True),
+    _o("build-arg", "A build argument.", value="NAME=VALUE", many=True),
+    _o("build-context", "A further context by name.", value="NAME=PATH", many=True),
+    _ignored("builder", "The engine's own builder is used.", value="NAME"),
+    _o("cache-from", "Where to take layers from.", value="IMAGE", many=True),
+    _o("cache-to", "Where to keep layers.", value="TARGET", many=True),
+    _o("cgroup-parent", "Cgroup of RUN steps.", value="PATH"),
+    _ignored("compress", "Only files that changed are sent."),
+    _o("cpu-period", "Length of a CPU period in microseconds.", value="N"),
+    _o("cpu-quota", "CPU time of a period in microseconds.", value="N"),
+    _o("cpu-shares", "Relative weight of CPU.", short="c", value="N"),
+    _o("cpuset-cpus", "CPUs that RUN steps may use.", value="LIST"),
+    _o("cpuset-mems", "Memory nodes that RUN steps may use.", value="LIST"),
+    _ignored("disable-content-trust", "Images are never checked by content trust."),
+    _o("file", "The Dockerfile; - reads it from standard input.", short="f", value="PATH"),
+    _ignored("force-rm", "Nothing is left of a build anyway."),
+    _o("isolation", "Isolation of RUN steps (Windows).", value="KIND"),
+    _o("label", "A label of the image.", value="KEY=VALUE", many=True),
+    _ignored("load", "The image is always loaded into the engine."),
+    _o("memory", "Memory limit of RUN steps.", short="m", value="BYTES"),
+    _o("memory-swap", "Limit of memory and swap.", value="BYTES"),
+    _o("network", "Network of RUN steps: default, none or host.", value="NAME"),
+    _o("no-cache", "Do not use layers of earlier builds."),
+    _o("no-cache-filter", "Stages for which no layers are used.", value="STAGE", many=True),
+    _o("platform", "Platform of the image.", value="OS/ARCH"),
+    _ignored("progress", "Progress is shown by acr-task.", value="KIND"),
+    _o("provenance", "A provenance attestation.", value="PARAMETERS"),
+    _o("pull", "Look for newer base images."),
+    _o("push", "Push the image when it is built."),
+    _o("quiet", "Say only the image's id.", short="q"),
+    _ignored("rm", "Nothing is left of a build anyway."),
+    _o("sbom", "A bill of materials as attestation.", value="PARAMETERS"),
+    _o("secret", "A secret for RUN --mount=type=secret.", value="SECRET", many=True),
+    _o("security-opt", "A security option.", value="OPTION", many=True),
+    _o("shm-size", "Size of /dev/shm.", value="BYTES"),
+    _o("ssh", "SSH keys for RUN --mount=type=ssh.", value="KEY", many=True),
+    _o("tag", "A name of the image.", short="t", value="NAME", many=True),
+    _o("target", "The stage to build.", value="STAGE"),
+    _o("ulimit", "A limit of RUN steps.", value="NAME=SOFT:HARD", many=True),
+    _refused("iidfile", "the image's id is in the run's result", value="FILE"),
+    _refused("metadata-file", "what is known of the image is in the run's result", value="FILE"),
+    _refused("output", "a build step makes an image; copy files out by a cmd step", short="o", value="TARGET"),
+    _refused("squash", "no builder of today squashes; use several stages"),
+    _refused("stream", "contexts are always sent as needed"),
+)
+
+_READER = OptionReader(BUILD_OPTIONS, command="a build line (docker build)", interspersed=True, unknown="E414")
+_IGNORED = frozenset(option.name for option in BUILD_OPTIONS if option.ignored) - {"load"}
+
+
+def parse_build(text: str) -> BuildLine:
+    """A build line's options and context. Raises LineError."""
+    parsed = _READER.read(text)
+    if not parsed.words or not parsed.words[0].text:
+        hint = "write it at the end; . is the folder that holds the task"
+        raise LineError("E412", "this build names no context", len(text.rstrip()), hint)
+    if len(parsed.words) > 1:
+        second = parsed.words[1]
+        hint = "quote a value that holds blanks"
+        raise LineError("E413", f"this build names more than one context: '{second.text}' too", second.start, hint)
+    options = tuple(option for option in parsed.options if option[0] not in _IGNORED)
+    return BuildLine(
+        context=parsed.words[0].text,
+        dockerfile=_last(options, "file"),
+        tags=tuple(value for name, value in options if name == "tag"),
+        build_args=tuple(value for name, value in options if name == "build-arg"),
+        target=_last(options, "target"),
+        options=options,
+    )
+
+
+def _last(options: tuple[tuple[str, str], ...], name: str) -> str:
+    return next((value for key, value in reversed(options) if key == name), "")
+
+
+#: host, repository and tag of an image name, as the registry's own grammar has it
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HOST_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_IMAGE = re.compile(
+    rf"(?:({_HOST_PART}(?:\.{_HOST_PART})*(?::[0-9]+)?)/)?({_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+
+
+def cache_reference(tags: tuple[str, ...], *, task_name: str, step_id: str, registry: str) -> str | None:
+    """The image that keeps the layers of a build with `cache: enabled`: the first tag with a host, else the registry
+    and the first tag. None when no name can be made."""
+    names = []
+    for tag in tags:
+        match = _IMAGE.fullmatch(tag)
+        if match is None:
+            return None
+        names.append((match.group(1) or "", match.group(2)))
+        if names[-1][0]:
+            break
+    if not names:
+        return None
+    host, path = names[-1] if names[-1][0] else (registry, names[0][1])
+    cache_tag = f"cache_{task_name or 'quickrun'}_{step_id}"
+    return f"{host}/{path}:{cache_tag}" if host and _TAG.fullmatch(cache_tag) else None
+
+
+def with_cache(text: str, reference: str) -> str:
+    """The build line with the options of a registry cache in front, as ACR Tasks writes it."""
+    cache = f"type=registry,ref={reference}"
+    return f"--load --cache-to={cache},mode=max --cache-from={cache} {text}"

@@ -1,0 +1,169 @@
+"""Command line options as data, and the one reader for both docker run and docker build lines (as pflag reads them).
+
+Knows words and tables of options only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from taskengine.plan.words import Word, WordError, split
+from taskengine.taskspec.report import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One option. `value` names what it takes, "" for a switch. `refused` says why it cannot be used here, and what to
+    do instead. `ignored`: it is allowed, and means nothing here."""
+
+    name: str
+    help: str
+    short: str = ""
+    value: str = ""
+    repeatable: bool = False
+    refused: str = ""
+    ignored: bool = False
+    #: an older spelling
+    alias: str = ""
+
+    @property
+    def takes_value(self) -> bool:
+        return bool(self.value)
+
+
+class LineError(ValueError):
+    """A cmd or build line that cannot be understood; `offset` is the place in the line."""
+
+    def __init__(self, code: str, message: str, offset: int, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.offset = offset
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Options as written, and the words that are no options, in order."""
+
+    options: tuple[tuple[str, str], ...]
+    words: tuple[Word, ...]
+
+
+class OptionReader:
+    """Reads words by a table of options. `command` is how messages call the line."""
+
+    def __init__(self, options: Sequence[Option], *, command: str, interspersed: bool, unknown: str) -> None:
+        self._command = command
+        self._interspersed = interspersed
+        self._unknown_code = unknown
+        self._long: Mapping[str, Option] = {
+            **{option.alias: option for option in options if option.alias},
+            **{option.name: option for option in options},
+        }
+        self._short: Mapping[str, Option] = {option.short: option for option in options if option.short}
+
+    def read(self, text: str) -> Parsed:
+        """Raises LineError. Without `interspersed`, everything after the first plain word is left as it is."""
+        try:
+            words = split(text)
+        except WordError as error:
+            hint = "close it, or write \\' or \\\" for the sign itself"
+            raise LineError("E401", error.message, error.offset, hint) from None
+        options: list[tuple[str, str]] = []
+        rest: list[Word] = []
+        at = 0
+        while at < len(words):
+            word = words[at]
+            at += 1
+            if len(word.text) < 2 or word.text[0] != "-":
+                rest.append(word)
+                if not self._interspersed:
+                    break
+            elif word.text == "--":
+                break
+            elif word.text.startswith("--"):
+                at = self._read_long(word, words, at, options)
+            else:
+                at = self._read_short(word, words, at, options)
+        return Parsed(tuple(options), (*rest, *words[at:]))
+
+    def _read_long(self, word: Word, words: Sequence[Word], at: int, options: list[tuple[str, str]]) -> int:
+        name, equals, value = word.text[2:].partition("=")
+        option = self._long.get(name)
+        if option is None:
+            hint = did_you_mean(name, self._long)
+            raise LineError(
+                self._unknown_code,
+                f"{self._command} has no option '--{name}'",
+                word.start,
+                hint.replace("'", "'--", 1) if hint else "the reference of the task format lists the options",
+            )
+        self._check(option, f"--{name}", word)
+        if not option.takes_value:
+            if not equals or _truth(value, word):
+                options.append((option.name, ""))
+            return at
+        if equals:
+            options.append((option.name, value))
+            return at
+        return self._take_value(option, f"--{name}", word, words, at, options)
+
+    def _read_short(self, word: Word, words: Sequence[Word], at: int, options: list[tuple[str, str]]) -> int:
+        cluster = word.text[1:]
+        for index, letter in enumerate(cluster):
+            option = self._short.get(letter)
+            if option is None:
+                raise LineError(
+                    self._unknown_code,
+                    f"{self._command} has no option '-{letter}'",
+                    word.start,
+                    f"did you mean '--{cluster}'?" if cluster in self._long else None,
+                )
+            self._check(option, f"-{letter}", word)
+            following = cluster[index + 1 :]
+            if not option.takes_value:
+                if following.startswith("="):
+                    if _truth(following[1:], word):
+                        options.append((option.name, ""))
+                    return at
+                options.append((option.name, ""))
+            elif following:
+                options.append((option.name, following.removeprefix("=")))
+                return at
+            else:
+                return self._take_value(option, f"-{letter}", word, words, at, options)
+        return at
+
+    def _take_value(
+        self,
+        option: Option,
+        shown: str,
+        word: Word,
+        words: Sequence[Word],
+        at: int,
+        options: list[tuple[str, str]],
+    ) -> int:
+        if at >= len(words):
+            raise LineError("E405", f"the option '{shown}' has no value", word.start, f"{shown} {option.value}")
+        options.append((option.name, words[at].text))
+        if option.name == "tag" and words[at].text in ("-t", "--tag"):
+            return at  # '-t -t x' names two tags, as in ACR Tasks
+        return at + 1
+
+    def _check(self, option: Option, shown: str, word: Word) -> None:
+        if option.refused:
+            raise LineError("E404", f"the option '{shown}' cannot be used in a task", word.start, option.refused)
+
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+def _truth(text: str, word: Word) -> bool:
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise LineError("E405", f"'{word.text.split('=')[0]}' is a switch: true or false, not '{text}'", word.start)
