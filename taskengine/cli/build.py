@@ -1,0 +1,134 @@
+"""`acr-task build`: one image, as a task of two steps."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from taskengine.cli.base import Command, Option
+from taskengine.cli.run import display_options
+
+BUILD = "Build"
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("acr-task build -t registry.example.com/app:1 .", "build and push"),
+        ("acr-task build -r registry.example.com -t 'app:{{.Run.ID}}' .", "the registry goes in front of the name"),
+        ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
+    ],
+)
+@click.argument("context", metavar="CONTEXT")
+@click.option("-t", "--tag", "--image", "tags", cls=Option, multiple=True, metavar="NAME", help="A name of the image.")
+@click.option(
+    "-f", "--file", cls=Option, default="", metavar="DOCKERFILE", help="The Dockerfile (default: Dockerfile)."
+)
+@click.option("-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="In front of names without one.")
+@click.option("--build-arg", "--arg", cls=Option, section=BUILD, multiple=True, metavar="K=V", help="A build argument.")
+@click.option(
+    "--secret-build-arg",
+    "--secret-arg",
+    cls=Option,
+    section=BUILD,
+    multiple=True,
+    metavar="K=V",
+    help="A build argument that is masked in the log (but is in the image's history).",
+)
+@click.option("--target", cls=Option, section=BUILD, default="", metavar="STAGE", help="The stage to build.")
+@click.option("--platform", cls=Option, section=BUILD, default="", metavar="OS/ARCH[/VARIANT]", help="Build for this.")
+@click.option("--no-cache", cls=Option, section=BUILD, is_flag=True, help="Build every step anew.")
+@click.option("--no-push", cls=Option, is_flag=True, help="Build only.")
+@click.option("--id", "run_id", cls=Option, default="", metavar="ID", help=".Run.ID in names.")
+@click.option("--timeout", cls=Option, metavar="DURATION", help="The longest the whole run may take (600, 15m, 1h30m).")
+@click.option("--no-logs", cls=Option, is_flag=True, help="The same as --quiet.")
+@display_options
+def build(
+    context: str,
+    tags: tuple[str, ...],
+    file: str,
+    registry: str,
+    build_arg: tuple[str, ...],
+    secret_build_arg: tuple[str, ...],
+    target: str,
+    platform: str,
+    no_cache: bool,
+    no_push: bool,
+    run_id: str,
+    timeout: str | None,
+    no_logs: bool,
+    output: str,
+    quiet: bool,
+    no_color: bool,
+    log_dir: str,
+) -> int:
+    """Build an image from a Dockerfile, and push it unless --no-push is given.
+
+    The Dockerfile is looked up in CONTEXT. Names may be templates ('app:{{.Run.ID}}').
+    """
+    from taskengine import wiring
+    from taskengine.cli import option
+    from taskengine.cli.execute import Display, Limits
+    from taskengine.cli.option import TaskOptions
+    from taskengine.cli.quick import QuickBuild, build_task, with_registry
+    from taskengine.cli.source import Source
+    from taskengine.cli.submit import Extra, submit
+
+    if platform:
+        option.platform(platform)
+    environ = wiring.settings().environ
+    args = option.build_args(build_arg, environ)
+    secret_args = option.build_args(secret_build_arg, environ)
+    if not tags and not no_push:
+        print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
+    if secret_build_arg:
+        print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
+    folder, dockerfile = place(context, file)
+    seconds = option.duration("--timeout", timeout) if timeout else None
+    text = build_task(
+        QuickBuild(
+            dockerfile=dockerfile,
+            tags=tuple(with_registry(name, registry) for name in tags),
+            build_args=tuple(f"{k}={v}" for k, v in args.items()),
+            secret_build_args=tuple(f"{k}={v}" for k, v in secret_args.items()),
+            target=target,
+            platform=platform,
+            no_cache=no_cache,
+            push=not no_push,
+            timeout=seconds,
+        )
+    )
+    return submit(
+        Source(text=text, name="build", context=folder),
+        TaskOptions(registry=registry, platform=platform, run_id=run_id),
+        display=Display(output=output, quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
+        limits=Limits(timeout=seconds),
+        extra=Extra(secrets=tuple(secret_args.values())),
+    )
+
+
+def place(context: str, file: str) -> tuple[str | None, str]:
+    """The context's folder and the Dockerfile's path in it. A Dockerfile elsewhere is not part of the context."""
+    import os
+    from pathlib import Path
+
+    from taskengine.cli.source import folder_of
+    from taskengine.errors import InvalidInput
+
+    folder = folder_of(context)
+    if folder is None:
+        raise InvalidInput("a build needs a context", hint="name the folder that holds the Dockerfile")
+    name = file or "Dockerfile"
+    root = Path(folder)
+    if not Path(name).is_absolute() and (root / name).is_file():
+        return folder, file
+    outside = Path(name)
+    if outside.is_file():
+        inside = os.path.relpath(outside.resolve(), root.resolve())
+        if not inside.startswith(".."):
+            return folder, inside
+        raise InvalidInput(
+            f"the Dockerfile {name} is outside of the context {context}", hint="move it into the context's folder"
+        )
+    raise InvalidInput(f"there is no {name} in {context}", hint="name the Dockerfile with -f")

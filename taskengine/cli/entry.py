@@ -1,0 +1,105 @@
+"""Where `acr-task` starts: the fastest way to `version`, and the one place where errors become exit codes.
+
+Imports next to nothing, so that a command pays only for its own parts. No traceback reaches a person unless
+ACR_TASK_DEBUG is set.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PROGRAM = "acr-task"
+INTERRUPTED = 130
+ISSUES = "https://github.com/acr-task/acr-task/issues"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1, 2, 3 or 130 (see docs/cli.md)."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            code = _version() if args in (["version"], ["--version"]) else _dispatch(args)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python would complain once more at exit.
+        _mute(sys.stdout)
+        return 0
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the border: what is not ours ends here
+        return _unexpected(error)
+    return code
+
+
+def _version() -> int:
+    """`version` without options: answered before the option parser is loaded, which would take most of the time."""
+    from taskengine import __version__
+
+    _sweep()
+    print(f"{PROGRAM} {__version__}")
+    return 0
+
+
+def _dispatch(args: list[str]) -> int:
+    import click
+
+    from taskengine.cli.app import app
+    from taskengine.errors import TaskEngineError
+
+    completing = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE" in os.environ
+    try:
+        if not completing:
+            _sweep()
+        result = app.main(args=args, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        from taskengine.cli.report import report_usage
+
+        return report_usage(error)
+    except TaskEngineError as error:
+        from taskengine.cli.report import report_error
+
+        return report_error(error)
+    return result if isinstance(result, int) else 0
+
+
+def _sweep() -> None:
+    """Remove what a run left behind whose process was killed. Never the reason why another command fails."""
+    from taskengine.journals import any_journal
+
+    if not any_journal(os.environ):
+        return
+    try:
+        from taskengine.wiring import sweep_dead_runs
+
+        sweep_dead_runs()
+    except Exception as error:  # noqa: BLE001 - the next command tries again
+        if os.environ.get("ACR_TASK_DEBUG"):
+            print(f"warning: what a dead run left behind could not be removed: {error}", file=sys.stderr)
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("ACR_TASK_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+        return 1
+    text = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    print(f"error: this is a bug in {PROGRAM}: {what}", file=sys.stderr)
+    print(f"hint: run it again with ACR_TASK_DEBUG=1 and report what it prints at {ISSUES}", file=sys.stderr)
+    return 1
+
+
+def _mute(stream: object) -> None:
+    import contextlib
+
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]

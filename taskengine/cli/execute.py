@@ -1,0 +1,168 @@
+"""Carries out a loaded task in front of a person or a program: view, signals, runner, scheduler, and the end's words.
+
+Used by `run` and `build`. Knows runners only by their protocol; `taskengine.wiring` makes one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskengine.cli.entry import INTERRUPTED
+from taskengine.cli.view.face import Pipe, View
+
+if TYPE_CHECKING:
+    from taskengine.logs.mask import Mask
+    from taskengine.plan.model import Plan
+    from taskengine.runner import RunContext
+    from taskengine.runs.event import Event
+    from taskengine.runs.model import RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """How the user wants to see the run."""
+
+    output: str = "text"
+    quiet: bool = False
+    no_color: bool = False
+    log_dir: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds the run; None is no bound."""
+
+    timeout: int | None = None
+    max_parallel: int | None = None
+
+
+def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, display: Display, limits: Limits) -> int:
+    """Run the plan and return the exit code. `shown_id` is the run's id as the user knows it."""
+    from taskengine import wiring
+    from taskengine.ambient import Ambient
+    from taskengine.cli.interrupt import Interrupts
+    from taskengine.cli.view.folder import FolderSink
+    from taskengine.runner import Cancel
+    from taskengine.scheduler.loop import execute
+
+    cancel = Cancel()
+    ambient = Ambient.system()
+    out = Pipe(sys.stdout.buffer, on_lost=lambda: _later(cancel, "nobody reads the output any more"))
+    folder = FolderSink(display.log_dir) if display.log_dir else None
+    view = view_for(display, out)
+    log = _Log(view, folder)
+    runner = wiring.runner_for(context, wiring.settings(), emit=view.event)
+    kill = getattr(runner, "kill", None) or runner.cleanup
+    bounds = {} if limits.max_parallel is None else {"max_parallel": limits.max_parallel}
+    sys.stdout.flush()
+    with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=kill) as interrupts:
+        for warning in mask.warnings:
+            view.say(warning, "warning")
+        record = execute(
+            plan,
+            runner,
+            run_id=shown_id,
+            listener=_Listener(view),
+            log=log,
+            cancel=cancel,
+            ambient=ambient,
+            run_timeout=limits.timeout,
+            mask=mask,
+            **bounds,
+        )
+    if folder is not None:
+        folder.close()
+        if folder.failure:
+            print(f"warning: {folder.failure}", file=sys.stderr)
+    if display.output == "text":
+        _conclude(record, display, live=_is_live(display))
+    return exit_code(record, interrupted=interrupts.seen)
+
+
+def exit_code(record: RunRecord, *, interrupted: bool) -> int:
+    """0, 1, 3 or 130: how the run ended, as a number."""
+    from taskengine.runs.model import RunStatus
+
+    if record.status is RunStatus.SUCCEEDED:
+        return 0
+    if interrupted and record.status is RunStatus.CANCELED:
+        return INTERRUPTED
+    return record.error_exit_code or 1
+
+
+def view_for(display: Display, out: Pipe) -> View:
+    """JSON lines, the live view on a terminal, or plain lines."""
+    if display.output == "json":
+        from taskengine.ambient import Ambient
+        from taskengine.cli.view.jsonlines import JsonView
+
+        return JsonView(out, now=Ambient.system().now)
+    from taskengine.cli.view.plain import PlainView, QuietView, Words
+
+    words = Words(sys.stderr)
+    if display.quiet:
+        return QuietView(words)
+    if _is_live(display):
+        from taskengine.cli.view.painter import LiveView
+        from taskengine.cli.view.terminal import look, size
+
+        return LiveView(out, look=look(no_color=display.no_color), clock=time.monotonic, size=size)
+    from taskengine.logs.lines import PrefixSink
+
+    return PlainView(words, PrefixSink(out.write))
+
+
+def _is_live(display: Display) -> bool:
+    from taskengine.cli.view.terminal import is_live
+
+    return display.output == "text" and not display.quiet and is_live()
+
+
+def _conclude(record: RunRecord, display: Display, *, live: bool) -> None:
+    from taskengine.cli.view.summary import summary
+    from taskengine.cli.view.terminal import look
+    from taskengine.cli.view.tree import Look
+
+    style = look(no_color=display.no_color) if live else Look(colour=False, unicode=False)
+    with contextlib.suppress(OSError):
+        print("\n".join(summary(record, style, quiet=display.quiet)), file=sys.stderr, flush=True)
+
+
+class _Listener:
+    """Hands events to the view."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def __call__(self, event: Event) -> None:
+        self._view.event(event)
+
+
+class _Log:
+    """The log's way to the view and, where asked for, to files."""
+
+    def __init__(self, view: View, folder: object) -> None:
+        self._sinks = (view,) if folder is None else (view, folder)
+
+    def write(self, step: str, stream: int, data: bytes) -> None:
+        for sink in self._sinks:
+            sink.write(step, stream, data)  # type: ignore[attr-defined]
+
+    def end(self, step: str) -> None:
+        for sink in self._sinks:
+            sink.end(step)  # type: ignore[attr-defined]
+
+
+def _later(cancel: object, reason: str) -> None:
+    """Cancel from a thread of its own: whoever finds the output gone may hold locks that listeners want."""
+    threading.Thread(target=cancel.set, args=(reason,), daemon=True).start()  # type: ignore[attr-defined]
+
+
+def absolute(folder: str | None) -> str | None:
+    return None if folder is None else os.path.abspath(folder)  # noqa: PTH100 - links in it stay as they are

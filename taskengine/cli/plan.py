@@ -1,0 +1,94 @@
+"""`acr-task plan`: the compiled steps and what waits for what."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskengine.cli.base import Command, Option
+from taskengine.cli.option import TaskOptions, task_options
+from taskengine.errors import InvalidTask
+
+if TYPE_CHECKING:
+    from taskengine.taskspec.inputs import Inputs
+    from taskengine.taskspec.load import LoadedTask
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("acr-task plan task.yaml", "the steps, for people"),
+        ("acr-task plan task.yaml -o json | jq '.steps[].needs'", "for programs"),
+        ("acr-task plan task.yaml -o dot | dot -Tsvg > plan.svg", "a picture"),
+    ],
+)
+@click.argument("file", metavar="FILE")
+@task_options
+@click.option(
+    "-o",
+    "--output",
+    cls=Option,
+    type=click.Choice(["text", "json", "mermaid", "dot"]),
+    default="text",
+    show_default=True,
+    help="The form of the plan.",
+)
+@click.option("--show-secrets", cls=Option, is_flag=True, help="Print secrets instead of ***.")
+def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> None:
+    """Show the steps of a task and which of them wait for which."""
+    from taskengine.cli.printed import masked
+    from taskengine.cli.report import report_problems
+    from taskengine.cli.source import read_task
+    from taskengine.cli.task import inputs_of
+
+    text, name = read_task(file)
+    loaded = _load(text, name, inputs_of(options))
+    report_problems(loaded.warnings)
+    hide = masked(options, loaded.secrets.values(), show=show_secrets)
+    if output == "json":
+        from taskengine.plan.view import plan_json
+
+        click.echo(json.dumps(hidden(plan_json(loaded.plan), hide), indent=2, ensure_ascii=False))
+        return
+    from taskengine.plan import draw
+
+    drawing = {"text": draw.plan_text, "mermaid": draw.plan_mermaid, "dot": draw.plan_dot}[output]
+    click.echo(hide(drawing(loaded.plan)).rstrip("\n"))
+
+
+def _load(text: bytes, name: str, inputs: Inputs) -> LoadedTask:
+    """The task with the facts given; when it only lacks an id and a registry, with made-up ones and a word about it."""
+    from taskengine.cli.task import stand_ins
+    from taskengine.taskspec.load import load_task
+
+    try:
+        return load_task(text, file=name, inputs=inputs)
+    except InvalidTask as error:
+        complete = stand_ins(inputs)
+        if complete.facts == inputs.facts:
+            raise
+        try:
+            loaded = load_task(text, file=name, inputs=complete)
+        except InvalidTask:
+            raise error from None
+    print(
+        f"warning: planned with the id {complete.facts.id} and the registry {complete.facts.registry}; "
+        "give others with --id and --registry",
+        file=sys.stderr,
+    )
+    return loaded
+
+
+def hidden(data: Any, hide: Callable[[str], str]) -> Any:
+    """The data with every text in it masked: before it is written as JSON, whose escapes would hide a secret."""
+    if isinstance(data, str):
+        return hide(data)
+    if isinstance(data, dict):
+        return {key: hidden(value, hide) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [hidden(value, hide) for value in data]
+    return data

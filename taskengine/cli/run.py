@@ -1,0 +1,145 @@
+"""`acr-task run`: a task file, or one command, on the local engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from taskengine.cli.base import Command, Option
+from taskengine.cli.option import TaskOptions, duration, task_options
+from taskengine.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from taskengine.cli.source import Source
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHOW = "What is shown"
+GRANTS = "What steps may do"
+
+
+def display_options(command: F) -> F:
+    """How a run is shown and bounded: the same for `run` and `build`."""
+    for decorator in reversed(
+        (
+            click.option(
+                "-o",
+                "--output",
+                cls=Option,
+                section=SHOW,
+                type=click.Choice(["text", "json"]),
+                default="text",
+                show_default=True,
+                help="'json' prints events and log lines as JSON lines.",
+            ),
+            click.option("-q", "--quiet", cls=Option, section=SHOW, is_flag=True, help="Only failures and the result."),
+            click.option(
+                "--no-color", cls=Option, section=SHOW, is_flag=True, help="No colours (NO_COLOR is heard too)."
+            ),
+            click.option(
+                "--log-dir",
+                cls=Option,
+                section=SHOW,
+                metavar="DIR",
+                default="",
+                help="Also write each step's log there.",
+            ),
+        )
+    ):
+        command = decorator(command)
+    return command
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("acr-task run task.yaml", "a task file; its folder is the context"),
+        ("acr-task run -f task.yaml --set tag=1.2 -r registry.example.com .", "with values and a registry"),
+        ("acr-task run .", "acb.yaml of this folder"),
+        ("acr-task run --cmd 'alpine:3 cat /etc/os-release' /dev/null", "one command, no context"),
+        ("acr-task run task.yaml -o json | jq -r 'select(.event==\"step.finished\").record.id'", "for programs"),
+    ],
+)
+@click.argument("paths", nargs=-1, metavar="[FILE] [CONTEXT]")
+@click.option(
+    "-f", "--file", cls=Option, metavar="FILE", help="The task file, looked up in CONTEXT first ('-': stdin)."
+)
+@click.option("--cmd", cls=Option, metavar="'IMAGE ARGS'", help="Run one command instead of a task file.")
+@click.option("--timeout", cls=Option, metavar="DURATION", help="The longest the whole run may take (600, 15m, 1h30m).")
+@click.option("--max-parallel", cls=Option, type=click.IntRange(min=1), metavar="N", help="The most steps at once.")
+@task_options
+@click.option(
+    "--allow-docker-socket/--no-docker-socket",
+    cls=Option,
+    section=GRANTS,
+    default=None,
+    help="Give the engine's socket to every step, or to none (default: to steps that run the docker image).",
+)
+@click.option(
+    "--allow-registry-logins/--no-registry-logins",
+    cls=Option,
+    section=GRANTS,
+    default=None,
+    help="The same for this machine's registry logins.",
+)
+@display_options
+def run(
+    paths: tuple[str, ...],
+    file: str | None,
+    cmd: str | None,
+    timeout: str | None,
+    max_parallel: int | None,
+    options: TaskOptions,
+    allow_docker_socket: bool | None,
+    allow_registry_logins: bool | None,
+    output: str,
+    quiet: bool,
+    no_color: bool,
+    log_dir: str,
+) -> int:
+    """Run a task now; its log goes to standard output.
+
+    CONTEXT is a folder whose content becomes the workspace, /dev/null is none. It defaults to FILE's folder. Exit
+    code 0: succeeded, 1: the run failed, timed out or was canceled, 2: the input is wrong, 3: the engine or a registry
+    cannot be reached, 130: interrupted.
+    """
+    from taskengine.cli.execute import Display, Limits
+    from taskengine.cli.submit import Grants, submit
+
+    seconds = duration("--timeout", timeout) if timeout else None
+    source = source_of(paths, file, cmd, seconds)
+    return submit(
+        source,
+        options,
+        display=Display(output=output, quiet=quiet, no_color=no_color, log_dir=log_dir),
+        limits=Limits(timeout=seconds, max_parallel=max_parallel),
+        grants=Grants(docker_socket=allow_docker_socket, registry_logins=allow_registry_logins),
+    )
+
+
+def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout: int | None) -> Source:
+    """What to run, out of the ways in which it may be named: FILE [CONTEXT], -f FILE CONTEXT, --cmd LINE CONTEXT."""
+    from taskengine.cli.quick import cmd_task
+    from taskengine.cli.source import Source, folder_of, locate, read_task
+
+    if cmd is not None and file is not None:
+        raise InvalidInput("--cmd and --file exclude each other")
+    named = cmd is not None or file is not None
+    if len(paths) > (1 if named else 2):
+        raise InvalidInput(
+            f"too many arguments: {' '.join(paths)}",
+            hint="acr-task run FILE [CONTEXT]" if not named else "name one CONTEXT beside --cmd or --file",
+        )
+    if cmd is not None:
+        context = folder_of(paths[0]) if paths else None
+        return Source(text=cmd_task(cmd, timeout=timeout), name="--cmd", context=context)
+    if file is not None:
+        path, folder = locate(file, paths[0] if paths else None)
+    elif paths:
+        path, folder = locate(paths[0], paths[1] if len(paths) > 1 else None)
+    else:
+        raise InvalidInput("name a task file", hint="acr-task run FILE [CONTEXT]; acr-task run --help shows more")
+    text, name = read_task(path)
+    return Source(text=text, name=name, context=folder)

@@ -1,0 +1,114 @@
+"""Which file is meant and what its context is: words of a command line become a text, a name and a folder.
+
+Reads files, nothing else. Contexts that have to be fetched (git, archives, registries) are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskengine.errors import InvalidInput
+
+STDIN = "-"
+NO_CONTEXT = "/dev/null"
+DEFAULT_FILE = "acb.yaml"
+#: no more than this is read of a file; what is larger than a task may be is refused by the parser, with its own words
+LARGEST = 16 << 20
+
+_REMOTE = (
+    (re.compile(r"oci://", re.IGNORECASE), "an OCI artifact"),
+    (
+        re.compile(r"(https?|file)://.*\.(tar(\.\w+)?|tgz|zip)(\?.*)?$", re.IGNORECASE),
+        "a remote archive",
+    ),
+    (re.compile(r"(git|ssh|git\+ssh|https?)://|git@|[\w.-]+@[\w.-]+:|github\.com/", re.IGNORECASE), "a git repository"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A task text with the name that problems carry, and the context's folder (None: no context)."""
+
+    text: str | bytes
+    name: str
+    context: str | None
+
+
+def read_task(file: str) -> tuple[bytes, str]:
+    """The bytes of a task file and the name to show for it; `-` is standard input."""
+    if file == STDIN:
+        import sys
+
+        return sys.stdin.buffer.read(LARGEST + 1), "<stdin>"
+    path = Path(file)
+    if path.is_dir():
+        raise InvalidInput(
+            f"{file} is a folder, not a task file", hint=f"name the file, for example {path / DEFAULT_FILE}"
+        )
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=_near(path)) from error
+    return data, file
+
+
+def locate(file: str | None, context: str | None, *, default: str = DEFAULT_FILE) -> tuple[str, str | None]:
+    """The path of the file to read, and the context's folder.
+
+    A relative file is looked up in the context first, then in the current folder. Without a context the file's own
+    folder is it; a file from standard input has none.
+    """
+    folder = folder_of(context) if context is not None else None
+    name = file or default
+    if name == STDIN:
+        return STDIN, folder
+    path = Path(name)
+    if context is None:
+        if path.is_dir():
+            return str(path / default), str(path)
+        return name, str(path.parent)
+    if folder is not None and not path.is_absolute():
+        inside = Path(folder) / path
+        if file is None or inside.exists() or not path.exists():
+            return str(inside), folder
+    return name, folder
+
+
+def folder_of(context: str) -> str | None:
+    """A local context's folder; None for `/dev/null`."""
+    if context == NO_CONTEXT:
+        return None
+    path = Path(context)
+    if path.is_dir():
+        return context
+    for pattern, what in _REMOTE:
+        if pattern.match(context):
+            raise InvalidInput(
+                f"the context {_hide_login(context)} is {what}, which is not supported yet",
+                hint="fetch it first and name the folder",
+            )
+    if path.exists():
+        raise InvalidInput(
+            f"the context {context} is not a folder",
+            hint=f"name a folder, or {NO_CONTEXT} for no context; the task file is given with -f",
+        )
+    raise InvalidInput(f"the context {context} does not exist", hint=f"name a folder, or {NO_CONTEXT} for no context")
+
+
+def _near(path: Path) -> str | None:
+    """Another file in the same folder that may have been meant."""
+    from difflib import get_close_matches
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return None
+    near = get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else None
+
+
+def _hide_login(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", url)

@@ -1,0 +1,74 @@
+"""A source and options become a run on the local engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taskengine.cli.execute import Display, Limits, absolute, carry_out
+from taskengine.cli.option import TaskOptions
+from taskengine.cli.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grants:
+    """What the user lets steps have. None: only where a step's image needs it."""
+
+    docker_socket: bool | None = None
+    registry_logins: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """Secrets that came on other ways than a task's values."""
+
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def submit(
+    source: Source,
+    options: TaskOptions,
+    *,
+    display: Display,
+    limits: Limits,
+    grants: Grants = Grants(),
+    extra: Extra = Extra(),
+) -> int:
+    """Load the task, run it, return the exit code."""
+    from taskengine import wiring
+    from taskengine.ambient import Ambient
+    from taskengine.cli.report import report_problems
+    from taskengine.cli.task import inputs_of
+    from taskengine.logs.mask import Mask
+    from taskengine.runner import RunContext
+    from taskengine.taskspec.load import load_task
+
+    # The engine's names carry an id of our own even where the user gives one: two runs may be given the same.
+    run_id = Ambient.system().new_id()
+    platform = options.platform or wiring.engine_platform(wiring.settings())
+    inputs = inputs_of(options, platform=platform, run_id=run_id)
+    loaded = load_task(source.text, file=source.name, inputs=inputs)
+    report_problems(loaded.warnings)
+    typed = (value for _, value in (*options.secret, *options.set_secret))
+    secrets = tuple(dict.fromkeys(s for s in (*loaded.secrets.values(), *typed, *extra.secrets) if s))
+    context = RunContext(
+        run_id=run_id,
+        registry=options.registry,
+        task_name=options.task_name,
+        shared_volume=options.shared_volume,
+        context_dir=absolute(source.context),
+        platform=options.platform,
+        secrets=secrets,
+        build_secrets=extra.build_secrets,
+        allow_docker_socket=grants.docker_socket,
+        allow_registry_logins=grants.registry_logins,
+    )
+    return carry_out(
+        loaded.plan,
+        context,
+        shown_id=options.run_id or run_id,
+        mask=Mask(secrets),
+        display=display,
+        limits=limits,
+    )

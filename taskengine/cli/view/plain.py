@@ -1,0 +1,131 @@
+"""The views for a pipe, a file or a dumb terminal: log lines to stdout, our own words to stderr, no control codes.
+
+`PlainView` shows all, `QuietView` only what went wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Self, TextIO
+
+from taskengine.cli.view.clean import plain_text
+from taskengine.cli.view.face import Sink
+from taskengine.cli.view.words import count, seconds
+from taskengine.runs.event import (
+    Event,
+    Notice,
+    RunStarted,
+    StepFinished,
+    StepProgress,
+    StepRetrying,
+    StepStarted,
+)
+from taskengine.runs.model import StepStatus
+
+
+class Words:
+    """Our own words, one line each, to stderr. A stderr that is gone is nobody's problem."""
+
+    def __init__(self, err: TextIO) -> None:
+        self._err = err
+        self._lock = threading.Lock()
+
+    def say(self, text: str, level: str = "info") -> None:
+        head = f"{level}: " if level != "info" else ""
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._err.write(f"{head}{plain_text(text)}\n")
+            self._err.flush()
+
+
+class PlainView:
+    """Lines as they come. `sink` takes the log (already masked)."""
+
+    def __init__(self, words: Words, sink: Sink) -> None:
+        self._words = words
+        self._sink = sink
+
+    def write(self, step: str, stream: int, data: bytes) -> None:
+        self._sink.write(step, stream, data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def end(self, step: str) -> None:
+        end = getattr(self._sink, "end", None)
+        if end is not None:
+            end(step)
+
+    def close(self) -> None:
+        close = getattr(self._sink, "close", None)
+        if close is not None:
+            close()
+
+    def event(self, event: Event) -> None:
+        line = _line(event)
+        if line is not None:
+            self._words.say(*line)
+
+    def say(self, text: str, level: str = "info") -> None:
+        self._words.say(text, level)
+
+    def interrupted(self) -> None:
+        self._words.say("stopping; interrupt again to stop at once")
+
+    def rescue(self) -> None:
+        """Nothing to give back."""
+
+
+class QuietView(PlainView):
+    """Warnings and failures only; the log is not shown."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(words, _Nowhere())
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, Notice) and event.level != "info":
+            super().event(event)
+
+
+class _Nowhere:
+    def write(self, step: str, stream: int, data: bytes) -> None:
+        """Taken and forgotten."""
+
+
+def _line(event: Event) -> tuple[str, str] | None:
+    """The words for an event and their level; None for one that needs none."""
+    if isinstance(event, RunStarted):
+        return f"run {event.run_id}: {count(len(event.steps), 'step')}", "info"
+    if isinstance(event, Notice):
+        return (f"{event.step}: " if event.step else "") + event.message, event.level
+    if isinstance(event, StepStarted):
+        return f"{event.step}: started" + (f" (attempt {event.attempt})" if event.attempt > 1 else ""), "info"
+    if isinstance(event, StepRetrying):
+        return f"{event.step}: {event.message or 'failed'}; again in {seconds(event.delay)}", "warning"
+    if isinstance(event, StepProgress):
+        return _progress(event)
+    return _finished(event) if isinstance(event, StepFinished) else None
+
+
+def _progress(event: StepProgress) -> tuple[str, str] | None:
+    took = f" {seconds(event.duration)}" if event.duration is not None else ""
+    if event.status == "done":
+        return f"{event.step}: {event.name}{took}", "info"
+    if event.status == "cached":
+        return f"{event.step}: {event.name} (cached)", "info"
+    return None
+
+
+def _finished(event: StepFinished) -> tuple[str, str]:
+    step = event.record
+    if step.error_ignored:
+        return f"{step.id}: failed after {seconds(step.duration)}, ignored: {step.message}", "warning"
+    if step.status is StepStatus.SUCCEEDED:
+        return f"{step.id}: finished in {seconds(step.duration)}", "info"
+    if step.status is StepStatus.SKIPPED:
+        return f"{step.id}: skipped", "info"
+    why = f": {step.message}" if step.message else ""
+    return f"{step.id}: {step.status.value} after {seconds(step.duration)}{why}", "info"

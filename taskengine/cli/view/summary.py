@@ -1,0 +1,122 @@
+"""The end of a run in words: each step's time, the critical path, the images, and on failure what to do. Pure."""
+
+from __future__ import annotations
+
+from taskengine.cli.view.clean import plain_text, terminal_text
+from taskengine.cli.view.tree import Look
+from taskengine.cli.view.words import count, seconds, size, table
+from taskengine.runs.model import ImageResult, RunRecord, RunStatus, StepRecord, StepStatus
+
+#: of a larger task only the failed and the slowest steps are listed
+MOST = 60
+
+_VERBS = {
+    RunStatus.SUCCEEDED: "succeeded",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELED: "was canceled",
+    RunStatus.ERROR: "broke off",
+    RunStatus.TIMEOUT: "ran out of time",
+}
+
+
+def summary(record: RunRecord, look: Look, *, quiet: bool = False) -> list[str]:
+    """All lines of it. `quiet` keeps the failure and the result."""
+    lines: list[str] = []
+    if not quiet:
+        lines += _steps(record, look) + _path(record) + _images(record)
+    failed = _failures(record)
+    for step in failed:
+        lines += ["", *_failure(step, look)]
+    lines += [""] if lines else []
+    lines.append(_result(record, look))
+    return lines
+
+
+def _steps(record: RunRecord, look: Look) -> list[str]:
+    if not record.steps:
+        return []
+    shown, more = list(record.steps), 0
+    if len(shown) > MOST:
+        bad = {s.id for s in shown if s.status is StepStatus.FAILED or s.error_ignored}
+        slow = {s.id for s in sorted(shown, key=lambda s: -s.duration)[: MOST // 2]}
+        shown = [s for s in shown if s.id in bad or s.id in slow][:MOST]
+        more = len(record.steps) - len(shown)
+    rows = [("STEP", "TYPE", "STATUS", "TIME", "ATTEMPTS", "")]
+    rows += [
+        (
+            s.id,
+            s.type,
+            "failed (ignored)" if s.error_ignored else s.status.value,
+            seconds(s.duration) if s.attempts else "",
+            str(s.attempts) if s.attempts else "",
+            plain_text(s.message.split("\n")[0])[:80]
+            if s.status is not StepStatus.SUCCEEDED or s.error_ignored
+            else "",
+        )
+        for s in shown
+    ]
+    head, *body = table(rows, right=(3, 4))
+    styles = {StepStatus.FAILED: "bad", StepStatus.SUCCEEDED: ""}
+    lines = ["", look.paint(head, "bold")]
+    lines += [
+        look.paint(line, "warn" if s.error_ignored else styles.get(s.status, "dim"))
+        for line, s in zip(body, shown, strict=True)
+    ]
+    return lines + ([look.paint(f"... and {count(more, 'step')} more", "dim")] if more else [])
+
+
+def _path(record: RunRecord) -> list[str]:
+    if len(record.critical_path) < 2:
+        return []
+    times = {s.id: s.duration for s in record.steps}
+    total = sum(times.get(step, 0.0) for step in record.critical_path)
+    path = list(record.critical_path)
+    if len(path) > 12:
+        path = [*path[:6], f"... {len(path) - 11} more ...", *path[-5:]]
+    return ["", f"critical path: {' > '.join(path)} ({seconds(total)})"]
+
+
+def _images(record: RunRecord) -> list[str]:
+    images = record.images or tuple(image for step in record.steps for image in step.images)
+    if not images:
+        return []
+    rows = [(i.reference, i.digest or i.image_id, "" if i.size is None else size(i.size), _state(i)) for i in images]
+    return ["", "images:", *(f"  {line}" for line in table(rows, right=(2,)))]
+
+
+def _state(image: ImageResult) -> str:
+    return "pushed" if image.pushed else "local"
+
+
+def _failures(record: RunRecord) -> list[StepRecord]:
+    failed = [s for s in record.steps if s.status is StepStatus.FAILED]
+    # the one that stopped the run comes last, next to the prompt
+    return sorted(failed, key=lambda s: s.id == record.failed_step)[-5:]
+
+
+def _failure(step: StepRecord, look: Look) -> list[str]:
+    what = step.message or (step.reason.value if step.reason else "failed")
+    if step.exit_code is not None and str(step.exit_code) not in what:
+        what += f" (exit code {step.exit_code})"
+    tries = f" after {count(step.attempts, 'attempt')}" if step.attempts > 1 else ""
+    lines = [look.paint(f"step '{step.id}' failed{tries}: {terminal_text(what, colour=False)}", "bad")]
+    if step.last_lines:
+        lines.append("its last lines:")
+        lines += [f"  | {terminal_text(line, colour=look.colour)}" for line in step.last_lines]
+    if step.hint:
+        lines.append(f"hint: {step.hint}")
+    return lines
+
+
+def _result(record: RunRecord, look: Look) -> str:
+    verb = _VERBS.get(record.status, record.status.value)
+    text = f"run {record.id} {verb} after {seconds(record.duration)}"
+    if record.status is RunStatus.SUCCEEDED:
+        ignored = sum(s.error_ignored for s in record.steps)
+        more = f" ({count(ignored, 'failure')} ignored)" if ignored else ""
+        return look.paint(f"run {record.id} succeeded in {seconds(record.duration)}{more}", "good")
+    if record.message:
+        text += f": {terminal_text(record.message, colour=False)}"
+    if record.hint:
+        text += f"\nhint: {record.hint}"
+    return look.paint(text, "warn" if record.status is RunStatus.CANCELED else "bad")

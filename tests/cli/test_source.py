@@ -1,0 +1,82 @@
+"""Which file and which context a command line means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskengine.cli.source import folder_of, locate, read_task
+from taskengine.errors import InvalidInput
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ctx").mkdir()
+
+
+def test_a_files_own_folder_is_its_context() -> None:
+    assert locate("ctx/task.yaml", None) == ("ctx/task.yaml", "ctx")
+
+
+def test_a_folder_alone_means_its_acb_yaml() -> None:
+    assert locate("ctx", None) == ("ctx/acb.yaml", "ctx")
+
+
+def test_a_file_is_looked_up_in_the_context_first() -> None:
+    Path("task.yaml").touch()
+    Path("ctx/task.yaml").touch()
+    assert locate("task.yaml", "ctx") == ("ctx/task.yaml", "ctx")
+
+
+def test_a_file_that_is_not_in_the_context_is_looked_up_here() -> None:
+    Path("task.yaml").touch()
+    assert locate("task.yaml", "ctx") == ("task.yaml", "ctx")
+
+
+def test_dev_null_is_no_context() -> None:
+    Path("task.yaml").touch()
+    assert locate("task.yaml", "/dev/null") == ("task.yaml", None)
+
+
+def test_standard_input_has_no_folder() -> None:
+    assert locate("-", None) == ("-", None)
+
+
+@pytest.mark.parametrize(
+    ("context", "what"),
+    [
+        ("https://github.com/team/app.git#main:sub", "git repository"),
+        ("git@github.com:team/app.git", "git repository"),
+        ("https://example.com/app.tar.gz", "remote archive"),
+        ("oci://registry.example.com/app:1", "OCI artifact"),
+    ],
+)
+def test_a_context_that_must_be_fetched_is_refused_by_name(context: str, what: str) -> None:
+    with pytest.raises(InvalidInput, match=what):
+        folder_of(context)
+
+
+def test_a_login_in_a_url_is_not_repeated() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        folder_of("https://user:token@example.com/app.git")
+    assert "token" not in caught.value.message
+
+
+def test_a_context_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="does not exist"):
+        folder_of("nowhere")
+
+
+def test_a_file_as_context_says_how_to_name_the_task() -> None:
+    Path("app.txt").touch()
+    with pytest.raises(InvalidInput, match="not a folder"):
+        folder_of("app.txt")
+
+
+def test_a_missing_file_suggests_its_neighbour() -> None:
+    Path("task.yaml").touch()
+    with pytest.raises(InvalidInput) as caught:
+        read_task("tesk.yaml")
+    assert caught.value.hint == "did you mean task.yaml?"
