@@ -1,0 +1,98 @@
+"""The methods of time.Time that templates call: {{ now.Year }}, {{ (toDate "2006" "1999").Format "06" }}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from taskengine.template.budget import Env
+from taskengine.template.gotime import (
+    DAYS,
+    MONTHS,
+    ZERO_TIME,
+    duration_string,
+    format_time,
+    nanoseconds_between,
+    shifted,
+    time_string,
+)
+from taskengine.template.value import Int64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Month(int):
+    go_type: ClassVar[str] = "time.Month"
+    go_kind: ClassVar[str] = "int"
+
+    def go_string(self) -> str:
+        return MONTHS[self - 1]
+
+
+class Weekday(int):
+    go_type: ClassVar[str] = "time.Weekday"
+    go_kind: ClassVar[str] = "int"
+
+    def go_string(self) -> str:
+        return DAYS[self]
+
+
+class Duration(Int64):
+    go_type: ClassVar[str] = "time.Duration"
+    go_kind: ClassVar[str] = "int64"
+
+    def go_string(self) -> str:
+        return duration_string(int(self))
+
+
+def _add_date(_env: Env, time: datetime, years: int, months: int, days: int) -> datetime:
+    month = time.month - 1 + months
+    year, month = time.year + years + month // 12, month % 12 + 1
+    # A day that the month does not have runs over into the next one.
+    start = time.replace(year=year, month=month, day=1)
+    return start + timedelta(days=time.day - 1 + days)
+
+
+def _unix(scale: int) -> Callable[[Env, datetime], Int64]:
+    return lambda _env, time: Int64(nanoseconds_between(time, _EPOCH) // scale)
+
+
+def _rounded(_env: Env, time: datetime, step: int) -> datetime:
+    since = nanoseconds_between(time, ZERO_TIME)
+    return time if step <= 0 else shifted(time, (since + step // 2) // step * step - since)
+
+
+def _truncated(_env: Env, time: datetime, step: int) -> datetime:
+    return time if step <= 0 else shifted(time, -(nanoseconds_between(time, ZERO_TIME) % step))
+
+
+METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "Year": ("", lambda _env, time: time.year),
+    "Month": ("", lambda _env, time: Month(time.month)),
+    "Day": ("", lambda _env, time: time.day),
+    "Hour": ("", lambda _env, time: time.hour),
+    "Minute": ("", lambda _env, time: time.minute),
+    "Second": ("", lambda _env, time: time.second),
+    "Nanosecond": ("", lambda _env, time: time.microsecond * 1000),
+    "YearDay": ("", lambda _env, time: time.timetuple().tm_yday),
+    "Weekday": ("", lambda _env, time: Weekday(time.isoweekday() % 7)),
+    "Unix": ("", _unix(10**9)),
+    "UnixMilli": ("", _unix(10**6)),
+    "UnixMicro": ("", _unix(10**3)),
+    "UnixNano": ("", _unix(1)),
+    "UTC": ("", lambda _env, time: time.astimezone(UTC)),
+    "Local": ("", lambda _env, time: time.astimezone(UTC)),
+    "Format": ("s", lambda _env, time, layout: format_time(time, layout)),
+    "String": ("", lambda _env, time: time_string(time)),
+    "AddDate": ("iii", _add_date),
+    "Add": ("d", lambda _env, time, step: shifted(time, int(step))),
+    "Sub": ("t", lambda _env, time, other: Duration(nanoseconds_between(time, other))),
+    "Before": ("t", lambda _env, time, other: time < other),
+    "After": ("t", lambda _env, time, other: time > other),
+    "Equal": ("t", lambda _env, time, other: time == other),
+    "Compare": ("t", lambda _env, time, other: (time > other) - (time < other)),
+    "IsZero": ("", lambda _env, time: time == ZERO_TIME),
+    "Round": ("d", _rounded),
+    "Truncate": ("d", _truncated),
+}

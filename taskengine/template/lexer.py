@@ -1,0 +1,233 @@
+"""Template text to tokens: plain text between actions, and the words inside them. Trim markers and comments end here.
+
+Knows characters and offsets only; what a word means is the parser's business."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from enum import Enum, auto
+from typing import NamedTuple, NoReturn
+
+from taskengine.template.result import TemplateError
+
+_SPACES = " \t\r\n"
+
+
+class Kind(Enum):
+    TEXT = auto()
+    OPEN = auto()
+    CLOSE = auto()
+    SPACE = auto()
+    WORD = auto()
+    KEYWORD = auto()
+    FIELD = auto()
+    VARIABLE = auto()
+    DOT = auto()
+    STRING = auto()
+    NUMBER = auto()
+    PIPE = auto()
+    DECLARE = auto()
+    ASSIGN = auto()
+    PAREN_OPEN = auto()
+    PAREN_CLOSE = auto()
+    CHAR = auto()
+    END = auto()
+
+
+class Token(NamedTuple):
+    kind: Kind
+    pos: int
+    text: str
+
+
+KEYWORDS = frozenset({"block", "break", "continue", "define", "else", "end", "if", "range", "nil", "template", "with"})
+
+_TOKEN = re.compile(
+    r"""(?P<SPACE>[ \t\r\n]+)
+    |(?P<NUMBER>[+-]|(?=[0-9])|\.(?=[0-9]))
+    |(?P<FIELD>\.\w*)
+    |(?P<WORD>\w+)
+    |(?P<VARIABLE>\$\w*)
+    |(?P<STRING>"(?:[^"\\\n]|\\[^\n])*"|`[^`]*`)
+    |(?P<CHAR_CONSTANT>'(?:[^'\\\n]|\\[^\n])*')
+    |(?P<PIPE>\|)
+    |(?P<DECLARE>:=)
+    |(?P<ASSIGN>=)
+    |(?P<PAREN_OPEN>\()
+    |(?P<PAREN_CLOSE>\))
+    |(?P<CHAR>[!-~])""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(
+    r"""[+-]?(?:
+      0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?
+    | 0[oO][0-7_]*(?:\.[0-7_]*)?
+    | 0[bB][01_]*(?:\.[01_]*)?
+    | [0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9_]*)?
+    )i?""",
+    re.VERBOSE,
+)
+_UNFINISHED = {
+    '"': ("unterminated quoted string", 'close the string with " on the same line'),
+    "`": ("unterminated raw quoted string", "close the string with `"),
+    "'": ("unterminated character constant", "strings stand in double quotes"),
+    ":": ("expected :=", "a variable is declared with {{ $name := value }}"),
+}
+
+
+def fail(message: str, offset: int, hint: str | None = None) -> NoReturn:
+    raise TemplateError(message, offset=offset, kind="parse", hint=hint)
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of a template, ending with END. Raises TemplateError at the first character that fits nowhere."""
+    pos, trim = 0, False
+    while True:
+        opening = text.find("{{", pos)
+        stop = len(text) if opening < 0 else opening
+        marked = (
+            opening >= 0 and text[opening + 2 : opening + 3] == "-" and text[opening + 3 : opening + 4] in _SPACE_SET
+        )
+        plain = _trimmed(text, pos, stop, left=trim, right=marked)
+        if plain.text:
+            yield plain
+        if opening < 0:
+            yield Token(Kind.END, len(text), "")
+            return
+        inner = opening + (4 if marked else 2)
+        if text.startswith("/*", inner):
+            pos, trim = _comment(text, opening, inner)
+            continue
+        yield Token(Kind.OPEN, opening, "{{")
+        pos, trim = yield from _action(text, opening, opening + (3 if marked else 2))
+
+
+_SPACE_SET = frozenset(_SPACES)
+
+
+def _trimmed(text: str, start: int, stop: int, *, left: bool, right: bool) -> Token:
+    piece = text[start:stop]
+    if left:
+        piece = piece.lstrip(_SPACES)
+        start = stop - len(piece)
+    if right:
+        piece = piece.rstrip(_SPACES)
+    return Token(Kind.TEXT, start, piece)
+
+
+def _closing(text: str, pos: int) -> tuple[int, bool] | None:
+    """Where the text goes on after closing braces at `pos`, and whether they trim it; None if there are none."""
+    if text.startswith("}}", pos):
+        return pos + 2, False
+    if text.startswith("-}}", pos + 1) and text[pos] in _SPACE_SET:
+        return pos + 4, True
+    return None
+
+
+def _comment(text: str, opening: int, inner: int) -> tuple[int, bool]:
+    end = text.find("*/", inner + 2)
+    if end < 0:
+        fail("unclosed comment", opening, "end it with */}}")
+    closing = _closing(text, end + 2)
+    if closing is None:
+        fail("comment ends before closing delimiter", end, "*/ must be followed by }} at once: {{/* ... */}}")
+    return closing
+
+
+def _action(text: str, opening: int, pos: int) -> Generator[Token, None, tuple[int, bool]]:
+    depth, size = 0, len(text)
+    while True:
+        closing = _closing(text, pos) if text[pos : pos + 1] in _CLOSERS else None
+        if closing is not None:
+            if depth:
+                fail("unclosed left paren", pos, "close it with )")
+            yield Token(Kind.CLOSE, pos, "}}")
+            return closing
+        if pos >= size:
+            fail("unclosed action", opening, "close it with }}")
+        match = _TOKEN.match(text, pos)
+        if match is None:
+            _refuse(text, pos, opening)
+        name = match.lastgroup
+        if name == "SPACE":
+            end = match.end()
+            if text.startswith("-}}", end):
+                end -= 1
+            if end > pos:
+                yield Token(Kind.SPACE, pos, " ")
+            pos = end
+            continue
+        if name == "NUMBER":
+            token = _number(text, pos)
+        elif name == "CHAR_CONSTANT":
+            token = Token(Kind.NUMBER, pos, match.group())
+        elif name in _NAMES:
+            token = _name(text, pos, match.group(), name)
+        else:
+            token = Token(Kind[name or "CHAR"], pos, match.group())
+            if token.kind is Kind.CHAR and token.text in _UNFINISHED:
+                fail(*_unfinished(token.text, pos))
+            depth += (token.kind is Kind.PAREN_OPEN) - (token.kind is Kind.PAREN_CLOSE)
+            if depth < 0:
+                fail("unexpected right paren", pos, "there is no ( before it")
+        yield token
+        pos += len(token.text)
+
+
+_CLOSERS = frozenset("} \t\r\n")
+_NAMES = frozenset({"WORD", "FIELD", "VARIABLE"})
+_AFTER_NAME = frozenset(" \t\r\n.,|:)(")
+
+
+def _unfinished(char: str, pos: int) -> tuple[str, int, str]:
+    message, hint = _UNFINISHED[char]
+    return message, pos, hint
+
+
+def _refuse(text: str, pos: int, opening: int) -> NoReturn:
+    char = text[pos]
+    if char in _UNFINISHED:
+        fail(*_unfinished(char, pos))
+    fail(
+        f"unrecognized character in action: U+{ord(char):04X} {char!r}", pos, f"the action began at character {opening}"
+    )
+
+
+def _name(text: str, pos: int, word: str, group: str) -> Token:
+    end = pos + len(word)
+    following = text[end : end + 1]
+    if following and following not in _AFTER_NAME and not text.startswith("}}", end):
+        hint = None
+        if following == "-":
+            hint = 'reach a name with a hyphen through index: {{ index .Values "my-key" }}'
+        elif following == "=":
+            hint = "put a space before ="
+        fail(f"bad character U+{ord(following):04X} {following!r} after {word!r}", end, hint)
+    if group == "FIELD":
+        return Token(Kind.FIELD if len(word) > 1 else Kind.DOT, pos, word)
+    if group == "WORD" and word in KEYWORDS:
+        return Token(Kind.KEYWORD, pos, word)
+    return Token(Kind[group], pos, word)
+
+
+def _number(text: str, pos: int) -> Token:
+    match = _NUMBER.match(text, pos)
+    end = match.end() if match else pos
+    if match and text[end : end + 1] in {"+", "-"} and not _is_word(text, end):
+        second = _NUMBER.match(text, end)
+        if second is None or not second.group().endswith("i"):
+            fail(f"bad number syntax: {text[pos : second.end() if second else end]!r}", pos)
+        end = second.end()
+    if _is_word(text, end):
+        fail(
+            f"bad number syntax: {text[pos : end + 1]!r}",
+            pos,
+            "a name cannot begin with a digit; texts stand in quotes",
+        )
+    return Token(Kind.NUMBER, pos, text[pos:end])
+
+
+def _is_word(text: str, pos: int) -> bool:
+    char = text[pos : pos + 1]
+    return char == "_" or char.isalnum()

@@ -1,0 +1,59 @@
+"""What a rendering takes and gives: limits, segments, the rendered text and the one error.
+
+Plain data. Must not know how templates are parsed or executed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Characters [out, out + length) of the output come from offset `src` of the template text.
+
+    `verbatim`: character i comes from src + i. Otherwise the action that starts at `src` made all of them."""
+
+    out: int
+    length: int
+    src: int
+    verbatim: bool
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The text, and where each piece of it came from: in output order, without gaps."""
+
+    text: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one rendering may do before it is refused. Ordinary task files stay a hundred times below.
+
+    `output_chars` bounds the output, and once more everything that functions build on the way to it.
+    `operations` bounds the work: roughly one for each action, function call and loop turn, more for long inputs.
+    `depth` bounds templates that call templates."""
+
+    output_chars: int = 16_000_000
+    operations: int = 400_000
+    depth: int = 10_000
+
+
+class TemplateError(Exception):
+    """A template that cannot be rendered: `offset` is the place in the template text, counted in characters from 0."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        offset: int,
+        kind: Literal["parse", "execute", "limit"],
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.kind = kind
+        self.hint = hint
