@@ -8,6 +8,7 @@ Must not know what is done with the bytes in the end.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from taskengine.logs.mask import Mask, MaskStream
@@ -19,11 +20,14 @@ class Sink(Protocol):
     def write(self, step: str, stream: int, data: bytes) -> None: ...
 
 
-def end_step(sink: Sink, step: str) -> None:
-    """Tell a sink that a step has no more to say, if it wants to know."""
-    end = getattr(sink, "end", None)
-    if end is not None:
-        end(step)
+def ender(sink: Sink) -> Callable[[str], None]:
+    """How to tell a sink that a step has no more to say; nothing happens with sinks that do not want to know."""
+    end: Callable[[str], None] | None = getattr(sink, "end", None)
+    return end if end is not None else _ignore
+
+
+def _ignore(step: str) -> None:  # noqa: ARG001
+    """Nothing."""
 
 
 class NullSink:
@@ -38,14 +42,15 @@ class TeeSink:
 
     def __init__(self, *sinks: Sink) -> None:
         self._sinks = sinks
+        self._ends = [ender(sink) for sink in sinks if hasattr(sink, "end")]
 
     def write(self, step: str, stream: int, data: bytes) -> None:
         for sink in self._sinks:
             sink.write(step, stream, data)
 
     def end(self, step: str) -> None:
-        for sink in self._sinks:
-            end_step(sink, step)
+        for end in self._ends:
+            end(step)
 
 
 class MaskingSink:
@@ -54,6 +59,7 @@ class MaskingSink:
 
     def __init__(self, sink: Sink, mask: Mask) -> None:
         self._next = sink
+        self._end_next = ender(sink)
         self._mask = mask
         self._lock = threading.Lock()
         self._streams: dict[tuple[str, int], tuple[threading.Lock, MaskStream]] = {}
@@ -73,6 +79,11 @@ class MaskingSink:
                 self._next.write(step, stream, out)
 
     def end(self, step: str) -> None:
+        if self._streams:
+            self._close(step)
+        self._end_next(step)
+
+    def _close(self, step: str) -> None:
         with self._lock:
             entries = [(key, self._streams.pop(key)) for key in ((step, 1), (step, 2)) if key in self._streams]
         for key, (lock, masked) in entries:
@@ -80,4 +91,3 @@ class MaskingSink:
                 rest = masked.close()
                 if rest:
                     self._next.write(*key, rest)
-        end_step(self._next, step)

@@ -65,5 +65,6 @@ class Tail:
         return tuple(line.rstrip("\r").rpartition("\r")[2] for line in lines[-self._lines :])
 
     def forget(self, step: str) -> None:
-        with self._lock:
-            self._rings.pop(step, None)
+        if step in self._rings:
+            with self._lock:
+                self._rings.pop(step, None)

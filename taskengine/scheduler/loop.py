@@ -24,7 +24,7 @@ from queue import Empty, SimpleQueue
 from taskengine.ambient import Ambient
 from taskengine.errors import TaskEngineError
 from taskengine.logs.mask import Mask
-from taskengine.logs.sink import MaskingSink, TeeSink, end_step
+from taskengine.logs.sink import MaskingSink, TeeSink, ender
 from taskengine.logs.tail import Tail
 from taskengine.plan.model import Plan
 from taskengine.runner import Cancel, LogSink, Runner
@@ -224,6 +224,8 @@ class _Run:
         """Hand an event to the machine and carry out what it says."""
         with self._lock:
             self._state, commands = machine.step(self._state, event)
+            if isinstance(event, machine.StepEnded):
+                del self._cancels[event.id]
             self._admit(commands)
         return self._carry_out(commands, keep_one=keep_one)
 
@@ -236,18 +238,18 @@ class _Run:
     def _carry_out(self, commands: list[machine.Command], *, keep_one: bool = False) -> str | None:
         """Do what the machine says. With `keep_one` the first step to start is left to the caller, and its id
         returned: the thread that ends a step goes on with the next one, which saves a change of threads."""
-        mine: str | None = None
+        starts = [command.id for command in commands if isinstance(command, machine.StartStep)]
+        mine = starts.pop(0) if starts and keep_one and not self._pool.has_backlog else None
+        if starts:
+            self._pool.submit([partial(self._work, step_id) for step_id in starts])
         for command in commands:
-            if isinstance(command, machine.StartStep):
-                if keep_one and mine is None and not self._pool.has_backlog:
-                    mine = command.id
-                else:
-                    self._pool.submit(partial(self._work, command.id))
-            elif isinstance(command, machine.CancelStep):
-                self._cancels[command.id].set(self._why())
+            if isinstance(command, machine.CancelStep):
+                running = self._cancels.get(command.id)  # gone when it has just ended
+                if running is not None:
+                    running.set(self._why())
             elif isinstance(command, machine.SkipStep):
                 self._finish(record.skipped(self._steps[command.id], self._why()))
-            else:
+            elif isinstance(command, machine.FinishRun):
                 self._inbox.put(_FINISHED)
         return mine
 
@@ -295,23 +297,27 @@ class _Guarded:
 
     def __init__(self, sink: LogSink, on_error: Callable[[BaseException], None]) -> None:
         self._next = sink
+        self._end_next = ender(sink)
         self._on_error = on_error
         self._is_broken = False
 
     def write(self, step: str, stream: int, data: bytes) -> None:
-        self._try(lambda: self._next.write(step, stream, data))
+        if not self._is_broken:
+            try:
+                self._next.write(step, stream, data)
+            except Exception as error:  # noqa: BLE001 - raised again by execute
+                self._fail(error)
 
     def end(self, step: str) -> None:
-        self._try(lambda: end_step(self._next, step))
+        if not self._is_broken:
+            try:
+                self._end_next(step)
+            except Exception as error:  # noqa: BLE001 - raised again by execute
+                self._fail(error)
 
-    def _try(self, act: Callable[[], None]) -> None:
-        if self._is_broken:
-            return
-        try:
-            act()
-        except Exception as error:  # noqa: BLE001 - raised again by execute
-            self._is_broken = True
-            self._on_error(error)
+    def _fail(self, error: Exception) -> None:
+        self._is_broken = True
+        self._on_error(error)
 
 
 def _masked(event: Event, mask: Mask) -> Event:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from taskengine.ambient import Ambient
 from taskengine.errors import TaskEngineError
@@ -18,7 +19,7 @@ from taskengine.runner import Attempt, Cancel, LogSink, Runner
 from taskengine.runs.event import Event, StepRetrying, StepStarted
 from taskengine.runs.model import Reason, StepRecord, StepResult, StepStatus
 from taskengine.scheduler import attempts
-from taskengine.scheduler.deadline import Deadlines
+from taskengine.scheduler.deadline import Deadline, Deadlines
 from taskengine.scheduler.machine import Outcome
 
 #: The reason with which a step's Cancel is set when its time is over.
@@ -41,7 +42,11 @@ class Desk:
 def take_turn(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[Outcome, StepRecord]:
     """Carry a step out, all attempts and repetitions of it. Returns when it is over or `cancel` is set and obeyed."""
     started, begin = desk.ambient.now(), desk.ambient.monotonic()
-    made, result = _try_until_done(step, cancel, desk)
+    limit = _Limit(step.timeout, cancel, desk)
+    try:
+        made, result = _try_until_done(step, cancel, limit, desk)
+    finally:
+        limit.lift()
     outcome = _outcome(step, made, result, cancel)
     failed = not result.ok and made > 0 and result.reason is not Reason.CANCELED
     record = StepRecord(
@@ -51,7 +56,7 @@ def take_turn(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[Outcome, S
         needs=step.needs,
         attempts=made,
         exit_code=result.exit_code,
-        reason=result.reason,
+        reason=result.reason if made else None,
         message=desk.mask.text(result.message),
         hint=desk.mask.text(result.hint),
         error_ignored=outcome is Outcome.SUCCEEDED and not result.ok,
@@ -73,7 +78,26 @@ _STATUS = {
 }
 
 
-def _try_until_done(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[int, StepResult]:
+class _Limit:
+    """The time limit of one turn: set when the first attempt starts, lifted when the step is over."""
+
+    __slots__ = ("_cancel", "_deadline", "_desk", "_seconds")
+
+    def __init__(self, seconds: float, cancel: Cancel, desk: Desk) -> None:
+        self._seconds, self._cancel, self._desk = seconds, cancel, desk
+        self._deadline: Deadline | None = None
+
+    def set(self) -> None:
+        if self._deadline is None and self._seconds > 0:
+            over = self._desk.ambient.monotonic() + self._seconds
+            self._deadline = self._desk.deadlines.add(over, partial(self._cancel.set, TIMEOUT))
+
+    def lift(self) -> None:
+        if self._deadline is not None:
+            self._desk.deadlines.drop(self._deadline)
+
+
+def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk) -> tuple[int, StepResult]:
     """The number of attempts made and the result to report."""
     made, last = 0, StepResult(ok=False)
     progress, move = attempts.begin(step)
@@ -81,8 +105,7 @@ def _try_until_done(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[int,
         if cancel.wait(move.delay) if move.delay > 0 else cancel.is_set:
             return made, _stopped(step, cancel, last)
         made = move.number
-        if made == 1 and step.timeout > 0:
-            desk.deadlines.add(desk.ambient.monotonic() + step.timeout, lambda: cancel.set(TIMEOUT))
+        limit.set()
         last, matched = _attempt(step, made, cancel, desk)
         if not last.ok and cancel.is_set and _yielded(last, cancel):
             return made, _stopped(step, cancel, last)
