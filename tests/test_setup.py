@@ -62,9 +62,9 @@ def clone(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, env=env or dict(os.environ), capture_output=True, text=True, timeout=60, check=False
-    )
+    # Under `make test`, an inner make would take itself for a part of the outer one.
+    outside = {k: v for k, v in (env or os.environ).items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(command, cwd=folder, env=outside, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("script", shell_scripts(), ids=lambda path: str(path.relative_to(ROOT)))

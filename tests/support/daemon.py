@@ -137,7 +137,9 @@ class Daemon:
             *self.extra,
         ]
         if not may_raise_limits():
-            command += ["--add-runtime", f"wrap={RUNC_WRAPPER}", "--default-runtime", "wrap"]
+            # A copy in our own folder: `apart` hides /tmp, where this repository may stand.
+            wrapper = shutil.copy(RUNC_WRAPPER, folder)
+            command += ["--add-runtime", f"wrap={wrapper}", "--default-runtime", "wrap"]
         if self.tcp_host:
             command += ["--host", self.tcp_host, "--tls=false"]
             hide = 'mount -t tmpfs tmpfs /tmp && exec "$@"'
