@@ -26,7 +26,7 @@ def ender(sink: Sink) -> Callable[[str], None]:
     return end if end is not None else _ignore
 
 
-def _ignore(step: str) -> None:  # noqa: ARG001
+def _ignore(step: str) -> None:
     """Nothing."""
 
 

@@ -77,6 +77,18 @@ class StepProgress(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine(Event):
+    """A line of a step's output, masked, without its newline. `stream` is "stdout" or "stderr"; bytes that are no
+    UTF-8 are shown as U+FFFD. `continues` is true for a piece of a very long line that goes on in the next event."""
+
+    kind = "log"
+    step: str
+    stream: str
+    text: str
+    continues: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageReady(Event):
     """An image was built or pushed by a step."""
 
