@@ -69,12 +69,16 @@ def endpoint(using: Settings) -> Endpoint:
     return find_endpoint(using.environ)
 
 
-@functools.cache
 def engine(using: Settings) -> Engine:
     """The connection to the engine that Docker's own command line would use. Raises Unreachable."""
+    return _connection(endpoint(using))
+
+
+@functools.cache
+def _connection(where: Endpoint) -> Engine:
     from runners.docker.connect import connect
 
-    return connect(endpoint(using))
+    return connect(where)
 
 
 def engine_platform(using: Settings) -> str:

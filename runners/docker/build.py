@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runners.docker.archive import rebased
 from runners.docker.buildkit import (
@@ -40,6 +40,9 @@ from taskengine.registry.auth import Logins
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, RunContext
 from taskengine.runs.model import ImageResult, Reason, StepResult
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "oci://", "github.com/")
 
@@ -91,7 +94,7 @@ class Builder:
     def _client(self) -> BuildKit:
         with self._lock:
             if self._buildkit is None:
-                self._buildkit = BuildKit(dialer(self._api))
+                self._buildkit = BuildKit(dialer(cast("APIClient", self._api)))
             client = self._buildkit
         if not client.available():
             raise fail(
@@ -141,9 +144,9 @@ class Builder:
         """The folder at `path` (absolute, in the workspace) as a build context."""
         relative = _in_workspace(path)
         if (local := self._author_folder(relative)) is not None:
-            return LocalDir(path=str(local), excludes=_excludes(local, dockerfile))
+            return LocalDir(path=str(_folder(local, path)), excludes=_excludes(local, dockerfile))
         if (root := self._scope.workspace_folder()) is not None:
-            return LocalDir(path=str(_inside(root, relative)))
+            return LocalDir(path=str(_folder(_inside(root, relative), path)))
         return TarStream(open=lambda: cast(BinaryIO, rebased(self._scope.workspace_archive(path))))
 
     def _author_folder(self, relative: str) -> Path | None:
@@ -219,6 +222,16 @@ def _inside(root: Path, relative: str) -> Path:
     if not path.is_relative_to(base):
         raise fail(Reason.INVALID, f"{relative} is a link that leads out of the workspace")
     return path
+
+
+def _folder(folder: Path, path: str) -> Path:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise fail(
+            Reason.INVALID, f"the build context {path} {what}",
+            hint=f"it is looked for below the step's working directory, in {WORKSPACE}",
+        )  # fmt: skip
+    return folder
 
 
 def _excludes(folder: Path, dockerfile: str) -> tuple[str, ...]:

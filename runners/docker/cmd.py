@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from runners.docker import stream
 from runners.docker.container import Config
 from runners.docker.engine import Engine
-from runners.docker.failure import StepFailed, explanation, fail, start_failure
+from runners.docker.failure import explanation, fail, start_failure
 from taskengine.errors import RunnerError
 from taskengine.runner import Attempt, Cancel
 from taskengine.runs.model import Reason, StepResult
@@ -23,6 +24,16 @@ from taskengine.runs.model import Reason, StepResult
 GRACE = 2
 #: seconds after which a canceled step gives up on an engine that does not answer
 _GIVE_UP = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A container to be run: what it is asked to be, its name, whether it stays, and what to do once it is made."""
+
+    config: Config
+    name: str
+    keep: bool = False
+    before_start: Callable[[], None] = field(default=lambda: None)
 
 
 class Containers:
@@ -34,28 +45,28 @@ class Containers:
         self._starts = threading.BoundedSemaphore(starts_at_once)
         self._discard = discard
 
-    def run(self, step: str, config: Config, name: str, attempt: Attempt, *, keep: bool) -> StepResult:
+    def run(self, step: str, job: Job, attempt: Attempt) -> StepResult:
         """Run a container to its end. The output goes to the attempt's log, complete and in order."""
-        container, sock = self._start(config, name, attempt.cancel)
+        container, sock = self._start(job, attempt.cancel)
         unlisten = attempt.cancel.listen(lambda: self._stop_soon(container, sock))
         try:
-            self._read(step, config, sock, attempt)
+            self._read(step, job, sock, attempt)
             result = self._result(container, attempt.cancel)
         finally:
             unlisten()
             stream.close(sock)
-            if not keep:
+            if not job.keep:
                 self._discard(container)
         return result
 
-    def detach(self, step: str, config: Config, name: str, attempt: Attempt) -> tuple[str, threading.Thread]:
+    def detach(self, step: str, job: Job, attempt: Attempt) -> tuple[str, threading.Thread]:
         """Start a container that goes on by itself; returns its id and the thread that follows its output."""
-        container, sock = self._start(config, name, attempt.cancel)
+        container, sock = self._start(job, attempt.cancel)
 
         def follow() -> None:
             try:
                 with contextlib.suppress(OSError):
-                    self._read(step, config, sock, attempt)
+                    self._read(step, job, sock, attempt)
             finally:
                 stream.close(sock)
 
@@ -63,7 +74,7 @@ class Containers:
         follower.start()
         return container, follower
 
-    def _start(self, config: Config, name: str, cancel: Cancel) -> tuple[str, Any]:
+    def _start(self, job: Job, cancel: Cancel) -> tuple[str, Any]:
         from docker.errors import APIError
 
         container, sock = "", None
@@ -71,27 +82,28 @@ class Containers:
             if cancel.is_set:
                 raise fail(Reason.CANCELED, "canceled before its container was started")
             try:
-                container = self._api.create_container_from_config(config, name)["Id"]
+                container = self._api.create_container_from_config(job.config, job.name)["Id"]
                 sock = self._api.attach_socket(
                     container, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0, "stdin": 0}
                 )
+                job.before_start()
                 self._api.start(container)
             except APIError as error:
                 if sock is not None:
                     stream.close(sock)
                 if container:
                     self._discard(container)
-                raise start_failure(explanation(error), config["Image"]) from error
+                raise start_failure(explanation(error), job.config["Image"]) from error
             except BaseException:
                 if container:
                     self._discard(container)
                 raise
         return container, sock
 
-    def _read(self, step: str, config: Config, sock: Any, attempt: Attempt) -> None:
+    def _read(self, step: str, job: Job, sock: Any, attempt: Attempt) -> None:
         write = attempt.log.write
         try:
-            stream.copy(stream.readable(sock), lambda fd, data: write(step, fd, data), tty=bool(config.get("Tty")))
+            stream.copy(stream.readable(sock), lambda fd, data: write(step, fd, data), tty=bool(job.config.get("Tty")))
         except OSError:
             if not attempt.cancel.is_set:
                 raise
@@ -164,6 +176,3 @@ def _exit_hint(code: int) -> str:
     if code == 126:
         return "126 usually means: the file is not executable"
     return f"{code} means that the program was {_SIGNALS[code]}" if code in _SIGNALS else ""
-
-
-__all__ = ["GRACE", "Containers", "StepFailed"]

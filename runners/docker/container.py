@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskengine.plan.words import runtime_env, split
-
 from taskengine.errors import InvalidInput
 from taskengine.plan.model import HOME, WORKSPACE, CmdLine, PlannedStep
+from taskengine.plan.words import runtime_env, split
 
 Config = dict[str, Any]
 

@@ -47,13 +47,15 @@ class Images:
                 self._pull(image, lambda _: None, Cancel())
 
     def present(self, image: str) -> bool:
+        return self._inspect(image) is not None
+
+    def _inspect(self, image: str) -> dict[str, Any] | None:
         from docker.errors import ImageNotFound
 
         try:
-            self._api.inspect_image(image)
+            return self._api.inspect_image(image)
         except ImageNotFound:
-            return False
-        return True
+            return None
 
     def ensure(
         self,
@@ -64,23 +66,27 @@ class Images:
         delay: float = 0,
         cancel: Cancel,
         progress: Callable[[dict[str, Any]], None] = lambda _: None,
-    ) -> None:
-        """Return when the engine has the image. `always` asks the registry even if it is there; `retries` and `delay`
+    ) -> str:
+        """Wait until the engine has the image; returns the user that it runs as.
+
+        `always` asks the registry even if it is there; `retries` and `delay`
         (seconds) are the step's cmdDownloadRetries. Raises StepFailed, or Canceled."""
         early = self._early.get(image)
         if early is not None:
             wait(early, cancel)
-        if not always and self.present(image):
-            return
+        found = None if always else self._inspect(image)
         for left in range(max(retries, 0), -1, -1):
+            if found is not None:
+                break
             try:
                 self._pull(image, progress, cancel)
-                return
+                found = self._inspect(image)
             except StepFailed as failure:
                 if not left or not failure.retryable:
                     raise
                 if cancel.wait(delay):
                     raise Canceled from failure
+        return str(((found or {}).get("Config") or {}).get("User") or "")
 
     def _pull(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
         import requests

@@ -40,8 +40,9 @@ class BuildLog:
         if vertex.started is None and not vertex.cached:
             return
         status = _status(vertex)
-        if self._said.get(vertex.digest) == status:
-            return
+        said = self._said.get(vertex.digest)
+        if said == status or (said is not None and status == "started"):
+            return  # BuildKit tells some vertexes again, each time it uses them
         if vertex.digest not in self._said:
             self._line(vertex.digest, vertex.name)
         self._said[vertex.digest] = status

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runners.docker import lanes, sandbox
 from runners.docker.build import Builder
-from runners.docker.cmd import Containers
+from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
 from runners.docker.container import Place, container_config, may_share_namespace
 from runners.docker.engine import Engine
@@ -160,12 +160,16 @@ class DockerRunner:
         image = _image(step)
         cmd_options = step.cmd
         always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
-        self._images.ensure(
+        user = self._images.ensure(
             image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
             cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
         )  # fmt: skip
         mode, aliases = self._network(step)
-        binds = [f"{self._scope.workspace()}:{WORKSPACE}", f"{self._scope.home()}:{HOME}", *self._extras(step, image)]
+        binds = [
+            f"{self._scope.workspace()}:{WORKSPACE}",
+            f"{self._scope.home()}:{HOME}",
+            *self._extras(step, image, attempt),
+        ]
         labels = self._scope.labels(step=step.id, role="step")
         if step.keep:
             labels[KEEP_LABEL] = "1"
@@ -173,14 +177,19 @@ class DockerRunner:
         config = container_config(
             step, Place(image=image, network_mode=mode, aliases=aliases, binds=tuple(binds), labels=labels)
         )
-        name = self._scope.name(step.id) + (f"-{attempt.number}" if attempt.number > 1 else "")
+        job = Job(
+            config=config,
+            name=self._scope.name(step.id) + (f"-{attempt.number}" if attempt.number > 1 else ""),
+            keep=step.keep,
+            before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_workspace,
+        )
         self._builder.workspace_may_change()
         if step.detach or (cmd_options is not None and cmd_options.all("detach")):
-            with_follower = self._containers.detach(step.id, config, name, attempt)
+            started = self._containers.detach(step.id, job, attempt)
             with self._lock:
-                self._detached.append(with_follower)
+                self._detached.append(started)
             return StepResult(ok=True)
-        return self._containers.run(step.id, config, name, attempt, keep=step.keep)
+        return self._containers.run(step.id, job, attempt)
 
     def _network(self, step: PlannedStep) -> tuple[str, tuple[str, ...]]:
         """The network mode of the step's container and its names there."""
@@ -190,22 +199,22 @@ class DockerRunner:
             return f"container:{sandboxed}", ()
         return self._scope.network(step.network), (step.id,)
 
-    def _extras(self, step: PlannedStep, image: str) -> list[str]:
+    def _extras(self, step: PlannedStep, image: str, attempt: Attempt) -> list[str]:
         """Further binds: the task's secret volumes, and the engine's socket and logins where they are allowed."""
         binds = [f"{self._scope.secret_volume(m.name)}:{m.mount_path}" for m in step.volume_mounts]
         speaks_docker = _is_docker_cli(image)
         if _allowed(self._context.allow_docker_socket, speaks_docker):
             binds.append(f"{self._endpoint.socket_path}:{_SOCKET}")
             if self._context.allow_docker_socket is None:
-                self._tell_once(step, "this step is given the Docker socket, because it runs the Docker command line")
+                self._tell_once(step, attempt, "given the Docker socket, because it runs the Docker command line")
         if _allowed(self._context.allow_registry_logins, speaks_docker):
             binds.append(self._scope.logins_bind())
         return binds
 
-    def _tell_once(self, step: PlannedStep, message: str) -> None:
+    def _tell_once(self, step: PlannedStep, attempt: Attempt, message: str) -> None:
         if step.id not in self._told:
             self._told.add(step.id)
-            self._emit(Notice(at=self._ambient.now(), message=message, step=step.id))
+            attempt.emit(Notice(at=self._ambient.now(), message=message, step=step.id))
 
     # build and push
 
@@ -292,6 +301,12 @@ class DockerRunner:
             )
         self._journal.close()
 
+    def kill(self) -> None:
+        """Remove all of the run at once, without grace; for a user who does not want to wait. Says nothing."""
+        with contextlib.suppress(Exception):
+            if not sweep_run(self._api, self._context.run_id):
+                self._journal.close()
+
     def _stop_detached(self) -> None:
         with self._lock:
             detached, self._detached = self._detached, []
@@ -305,6 +320,14 @@ class DockerRunner:
     def close(self) -> None:
         """Close the connection to the engine; the runner is of no further use."""
         self._api.close()
+
+
+def _nothing() -> None:
+    """A container that needs nothing more before it starts."""
+
+
+def _is_root(user: str) -> bool:
+    return user.partition(":")[0] in {"", "0", "root"}
 
 
 def _image(step: PlannedStep) -> str:

@@ -86,9 +86,12 @@ class Scope:
         if folder is not None:
             with pack(Path(folder), prefix=WORKSPACE.lstrip("/")) as stream:
                 self._put("/", stream)
-        else:
-            self._put("/", io.BytesIO(_tar_of_folders([WORKSPACE.lstrip("/")])))
         return volume
+
+    def open_workspace(self) -> None:
+        """Let any user write to the workspace's top folder. The engine gives an empty volume the mode of the image's
+        own folder of that name each time a container with it is created, so this has to follow the creation."""
+        self._put("/", io.BytesIO(_tar_of_folders([WORKSPACE.lstrip("/")])))
 
     def _workspace_volume(self) -> str:
         return self._once.get("workspace-volume", self._make_workspace_volume)

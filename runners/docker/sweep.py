@@ -18,7 +18,10 @@ KEEP_LABEL = "io.acr-task.keep"
 
 
 def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
-    """Remove the run's containers (kept ones apart), networks and volumes. Returns what could not be removed."""
+    """Remove the run's containers (kept ones and their volumes apart), networks and volumes.
+
+    Returns what could not be removed. A kept container keeps no network: those are few on an engine.
+    """
     from docker.errors import APIError, NotFound
 
     left: list[str] = []
@@ -36,15 +39,13 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     containers = api.containers(all=True, filters=mine)
     kept = [c for c in containers if KEEP_LABEL in (c.get("Labels") or {})]
     kept_volumes = {m.get("Name") for c in kept for m in c.get("Mounts", [])}
-    kept_networks = {name for c in kept for name in (c.get("NetworkSettings") or {}).get("Networks", {})}
     with ThreadPoolExecutor(8) as pool:
         for c in containers:
             if c not in kept:
                 pool.submit(gone, f"container {c['Id'][:12]}", api.remove_container, c["Id"], v=True, force=True)
     with ThreadPoolExecutor(4) as pool:
         for network in api.networks(filters=mine):
-            if network["Name"] not in kept_networks:
-                pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])
+            pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])
         for volume in (api.volumes(filters=mine) or {}).get("Volumes") or []:
             if volume["Name"] not in kept_volumes:
                 pool.submit(gone, f"volume {volume['Name']}", api.remove_volume, volume["Name"], force=True)
