@@ -49,7 +49,7 @@ def claim() -> Sandbox:
             raise SandboxUnavailable(f"`{program}` is not installed (Debian: iproute2, util-linux)")
     with _locked():
         _sweep()
-        sandbox = next(s for s in map(_numbered, range(MOST)) if not s.folder.exists())
+        sandbox = next(s for s in map(_numbered, range(MOST)) if _is_free(s))
         sandbox.folder.mkdir()
         (sandbox.folder / "owner").write_text(identity(os.getpid()))
     try:
@@ -89,6 +89,11 @@ def _locked() -> Iterator[None]:
     with (BASE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _is_free(sandbox: Sandbox) -> bool:
+    """A link without a folder is another's: a container may share our network but not our files."""
+    return not sandbox.folder.exists() and not Path("/sys/class/net", sandbox.name).exists()
 
 
 def _sweep() -> list[str]:
