@@ -113,7 +113,7 @@ def view_for(display: Display, out: Pipe) -> View:
         from taskengine.cli.view.terminal import look, size
 
         return LiveView(out, look=look(no_color=display.no_color), clock=time.monotonic, size=size)
-    from taskengine.logs.lines import PrefixSink
+    from taskengine.cli.view.lines import PrefixSink
 
     return PlainView(words, PrefixSink(out.write))
 

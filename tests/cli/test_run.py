@@ -1,0 +1,287 @@
+"""Runs from the command line, with a runner that runs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runners.noop.runner import Script
+from taskengine.errors import Unreachable
+from taskengine.runs.model import ImageResult
+from tests.cli.conftest import Outcome, Wiring
+
+Cli = Callable[..., Outcome]
+
+TASK = """\
+version: v1.1.0
+steps:
+  - id: build
+    cmd: busybox make
+  - id: test
+    cmd: busybox test
+    when: [build]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _files(cli: Cli) -> None:
+    Path("ctx").mkdir()
+    Path("ctx/task.yaml").write_text(TASK)
+    Path("ctx/acb.yaml").write_text("steps:\n  - id: default\n    cmd: busybox\n")
+    Path("ctx/Dockerfile").write_text("FROM scratch\n")
+
+
+def events(outcome: Outcome) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+def test_the_log_goes_to_stdout_and_our_words_to_stderr(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"compiling\n", stderr=b"careful\n")
+    outcome = cli("run", "ctx/task.yaml")
+    assert outcome.code == 0
+    assert outcome.out == "build | compiling\nbuild | careful\n"
+    assert "build: started\n" in outcome.err
+    assert "build: finished in " in outcome.err
+    assert "critical path: build > test" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("run r")
+    assert "succeeded in" in outcome.err.splitlines()[-1]
+
+
+def test_no_control_codes_reach_a_pipe(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(exits=(3,), stdout=b"x\n")
+    outcome = cli("run", "ctx/task.yaml")
+    assert "\x1b" not in outcome.out + outcome.err
+
+
+def test_a_failure_says_which_step_why_and_what_it_said_last(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(exits=(3,), stdout=b"cc1: error\n")
+    outcome = cli("run", "ctx/task.yaml")
+    assert outcome.code == 1
+    assert "step 'build' failed: exit code 3\nits last lines:\n  | cc1: error\n" in outcome.err
+    assert "failed after" in outcome.err.splitlines()[-1]
+    assert "test   cmd   skipped" in outcome.err
+
+
+def test_quiet_says_nothing_of_a_success_but_its_result(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"compiling\n")
+    outcome = cli("run", "--quiet", "ctx/task.yaml")
+    assert outcome.out == ""
+    assert outcome.err.count("\n") == 1
+
+
+def test_quiet_still_explains_a_failure(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["test"] = Script(exits=(1,), stdout=b"assertion\n")
+    outcome = cli("run", "-q", "ctx/task.yaml")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert "| assertion" in outcome.err
+
+
+def test_json_lines_tell_everything_in_order(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"one\ntwo")
+    outcome = cli("run", "-o", "json", "ctx/task.yaml")
+    found = events(outcome)
+    kinds = [event["event"] for event in found]
+    assert (kinds[0], kinds[-1]) == ("run.started", "run.finished")
+    logs = [(e["step"], e["stream"], e["text"]) for e in found if e["event"] == "log"]
+    assert logs == [("build", "stdout", "one"), ("build", "stdout", "two")]
+    assert kinds.index("log") > kinds.index("step.started")
+    finished = [e["record"]["id"] for e in found if e["event"] == "step.finished"]
+    assert finished == ["build", "test"]
+    assert found[-1]["record"]["status"] == "Succeeded"
+    assert outcome.err == ""
+
+
+def test_images_are_listed_with_their_digests(cli: Cli, wiring: Wiring) -> None:
+    image = ImageResult(reference="r.io/app:1", digest="sha256:abc", size=1_500_000, pushed=True)
+    wiring.behaviour["build"] = Script(images=(image,))
+    assert "  r.io/app:1  sha256:abc  1.5 MB  pushed" in cli("run", "ctx/task.yaml").err
+
+
+def test_retries_are_told(cli: Cli, wiring: Wiring) -> None:
+    Path("t.yaml").write_text("steps:\n  - id: a\n    cmd: busybox\n    retries: 1\n    retryDelay: 1\n")
+    wiring.behaviour["a"] = Script(exits=(1, 0))
+    outcome = cli("run", "t.yaml", "/dev/null")
+    assert outcome.code == 0
+    assert "warning: a: exit code 1; again in 1.0s" in outcome.err
+    assert "a: started (attempt 2)" in outcome.err
+
+
+def test_an_ignored_failure_stays_visible(cli: Cli, wiring: Wiring) -> None:
+    Path("t.yaml").write_text("steps:\n  - id: a\n    cmd: busybox\n    ignoreErrors: true\n")
+    wiring.behaviour["a"] = Script(exits=(7,))
+    outcome = cli("run", "t.yaml")
+    assert outcome.code == 0
+    assert "failed (ignored)" in outcome.err
+    assert "(1 failure ignored)" in outcome.err.splitlines()[-1]
+
+
+def test_secrets_are_masked_in_the_log(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"key is geheim-123456\n")
+    for output in ("text", "json"):
+        outcome = cli("run", "ctx/task.yaml", "--set-secret", "k=geheim-123456", "-o", output)
+        assert "geheim" not in outcome.out + outcome.err
+        assert "key is ***" in outcome.out
+
+
+def test_the_files_own_folder_is_the_context(cli: Cli, wiring: Wiring) -> None:
+    cli("run", "ctx/task.yaml")
+    assert wiring.contexts[0].context_dir == str(Path("ctx").absolute())
+
+
+def test_a_context_may_be_given_or_left_out(cli: Cli, wiring: Wiring) -> None:
+    cli("run", "ctx/task.yaml", ".")
+    cli("run", "ctx/task.yaml", "/dev/null")
+    cli("run", "-f", "task.yaml", "ctx")
+    cli("run", "-f", "-", "ctx", stdin=TASK)
+    cli("run", "-", stdin=TASK)
+    here = str(Path.cwd())
+    assert [c.context_dir for c in wiring.contexts] == [here, None, f"{here}/ctx", f"{here}/ctx", None]
+
+
+def test_a_folder_alone_runs_its_acb_yaml(cli: Cli, wiring: Wiring) -> None:
+    outcome = cli("run", "-o", "json", "ctx")
+    assert events(outcome)[0]["steps"][0][0] == "default"
+    assert wiring.contexts[0].context_dir == str(Path("ctx").absolute())
+
+
+def test_cmd_runs_one_command(cli: Cli, wiring: Wiring) -> None:
+    outcome = cli("run", "--cmd", "$Registry/app echo 'a b'", "/dev/null", "-r", "r.io")
+    assert outcome.code == 0
+    assert wiring.runners[0].attempts == {"cmd": 1}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("run",),
+        ("run", "--cmd", "busybox", "-f", "task.yaml", "ctx"),
+        ("run", "a", "b", "c"),
+        ("run", "-f", "ctx/task.yaml", "ctx", "more"),
+        ("run", "nowhere.yaml"),
+        ("run", "ctx/task.yaml", "nowhere"),
+        ("run", "ctx/task.yaml", "https://github.com/team/app.git"),
+        ("run", "ctx/task.yaml", "--set", "novalue"),
+        ("run", "ctx/task.yaml", "--timeout", "soon"),
+        ("run", "ctx/task.yaml", "--max-parallel", "0"),
+        ("run", "ctx/task.yaml", "--platform", "amd64"),
+    ],
+)
+def test_a_wrong_command_line_runs_nothing(cli: Cli, wiring: Wiring, args: tuple[str, ...]) -> None:
+    outcome = cli(*args)
+    assert (outcome.code, outcome.out, wiring.runners) == (2, "", [])
+    assert outcome.err.startswith("error: ")
+
+
+def test_an_invalid_task_runs_nothing(cli: Cli, wiring: Wiring) -> None:
+    Path("t.yaml").write_text("steps:\n  - id: a\n    cmd: busybox\n    when: [nobody]\n")
+    outcome = cli("run", "t.yaml")
+    assert (outcome.code, wiring.runners) == (2, [])
+    assert "t.yaml:4:" in outcome.err
+
+
+def test_an_engine_that_cannot_be_reached_is_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(settings: object) -> str:
+        raise Unreachable("no Docker Engine answers", hint="start it")
+
+    monkeypatch.setattr("taskengine.wiring.engine_platform", unreachable)
+    assert cli("run", "ctx/task.yaml") == Outcome(3, "", "error: no Docker Engine answers\nhint: start it\n")
+
+
+def test_an_engine_that_goes_away_while_preparing_is_3(cli: Cli, wiring: Wiring, monkeypatch: Any) -> None:
+    def gone(self: object, plan: object) -> None:
+        raise Unreachable("the engine went away")
+
+    monkeypatch.setattr("runners.noop.runner.NoopRunner.prepare", gone)
+    outcome = cli("run", "ctx/task.yaml")
+    assert outcome.code == 3
+    assert "the engine went away" in outcome.err
+
+
+def test_a_run_whose_time_is_over_is_1(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(seconds=30)
+    outcome = cli("run", "ctx/task.yaml", "--timeout", "1")
+    assert outcome.code == 1
+    assert "ran out of time" in outcome.err
+
+
+def test_the_engine_decides_the_platform_that_templates_see(cli: Cli, wiring: Wiring) -> None:
+    Path("t.yaml").write_text("steps:\n  - id: on-{{.Run.Architecture}}\n    cmd: busybox\n")
+    cli("run", "t.yaml")
+    cli("run", "t.yaml", "--platform", "linux/s390x")
+    assert [list(r.attempts) for r in wiring.runners] == [["on-arm64"], ["on-s390x"]]
+    assert [c.platform for c in wiring.contexts] == ["", "linux/s390x"]
+
+
+def test_every_run_has_an_id_of_its_own(cli: Cli, wiring: Wiring) -> None:
+    cli("run", "ctx/task.yaml", "--id", "cb1")
+    outcome = cli("run", "ctx/task.yaml", "--id", "cb1")
+    assert "run cb1 succeeded" in outcome.err
+    assert len({c.run_id for c in wiring.contexts} | {"cb1"}) == 3
+
+
+def test_grants_reach_the_runner(cli: Cli, wiring: Wiring) -> None:
+    cli("run", "ctx/task.yaml")
+    cli("run", "ctx/task.yaml", "--allow-docker-socket", "--no-registry-logins")
+    assert [(c.allow_docker_socket, c.allow_registry_logins) for c in wiring.contexts] == [(None, None), (True, False)]
+
+
+def test_log_files_hold_each_steps_bytes(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"a\xff", stderr=b"b\n")
+    cli("run", "ctx/task.yaml", "--log-dir", "logs")
+    assert Path("logs/build.log").read_bytes() == b"a\xffb\n"
+    assert Path("logs/build.log").stat().st_mode & 0o777 == 0o600
+    assert not Path("logs/test.log").exists()
+
+
+def test_build_builds_and_pushes(cli: Cli, wiring: Wiring) -> None:
+    outcome = cli("build", "-r", "r.io", "-t", "app:{{.Run.ID}}", "--id", "q", "ctx")
+    assert outcome.code == 0
+    assert wiring.runners[0].attempts == {"build": 1, "push": 1}
+    assert wiring.contexts[0].context_dir == str(Path("ctx").absolute())
+
+
+def test_build_without_a_name_warns_and_pushes_nothing(cli: Cli, wiring: Wiring) -> None:
+    outcome = cli("build", "ctx")
+    assert wiring.runners[0].attempts == {"build": 1}
+    assert outcome.err.startswith("warning: no name was given with -t")
+
+
+def test_build_without_push(cli: Cli, wiring: Wiring) -> None:
+    cli("build", "--no-push", "-t", "app", "ctx")
+    assert wiring.runners[0].attempts == {"build": 1}
+
+
+def test_secret_build_arguments_are_masked_and_warned_about(cli: Cli, wiring: Wiring) -> None:
+    wiring.behaviour["build"] = Script(stdout=b"token geheim-123456\n")
+    outcome = cli("build", "--no-push", "--secret-build-arg", "TOKEN=geheim-123456", "ctx")
+    assert "geheim" not in outcome.out + outcome.err
+    assert "history" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("build",),
+        ("build", "nowhere"),
+        ("build", "/dev/null"),
+        ("build", "-f", "Nope", "ctx"),
+        ("build", "--build-arg", "=x", "ctx"),
+        ("build", "--platform", "x", "ctx"),
+    ],
+)
+def test_a_wrong_build_builds_nothing(cli: Cli, wiring: Wiring, args: tuple[str, ...]) -> None:
+    outcome = cli(*args)
+    assert (outcome.code, wiring.runners) == (2, [])
+
+
+def test_a_dockerfile_is_looked_up_in_the_context_first(cli: Cli, wiring: Wiring) -> None:
+    from taskengine.cli.build import place
+
+    Path("Dockerfile").write_text("FROM scratch\n")
+    assert place("ctx", "") == ("ctx", "")
+    assert place("ctx", "ctx/Dockerfile") == ("ctx", "Dockerfile")
