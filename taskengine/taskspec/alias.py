@@ -19,6 +19,7 @@ from taskengine.taskspec.scalar import as_text, is_null
 from taskengine.taskspec.section import content_lines, flow_section, is_flow, section_lines
 from taskengine.taskspec.source import Builder, Source, View
 from taskengine.taskspec.sourcefile import read_source
+from taskengine.taskspec.values import run_facts
 
 _NAME = re.compile(r"[A-Za-z0-9]+")
 _WORD = re.compile(r"[A-Za-z0-9]*")
@@ -54,7 +55,7 @@ def apply_aliases(view: View, inputs: Inputs, report: Report, render: RenderView
     aliases = _read_section(section, inputs, report, render)
     if aliases is None:
         return None
-    return _replace(rest, aliases), aliases
+    return _replace(rest, aliases, _direct(rest.text, aliases, inputs)), aliases
 
 
 def _separate(view: View) -> tuple[View | None, View]:
@@ -247,7 +248,22 @@ def _read_source(name: str, at: Location, inputs: Inputs, report: Report) -> Map
 # -- replacement -----------------------------------------------------------------------------------------------------
 
 
-def _replace(view: View, aliases: Aliases) -> View:
+def _direct(text: str, aliases: Aliases, inputs: Inputs) -> Mapping[str, str]:
+    """The table to replace by. Run variables stand for template actions; where a text has no other actions, their
+    values themselves are put in, and the text need not be rendered at all."""
+    if "{{" in text or any("{{" in value for name, value in aliases.table.items() if not _is_run(name, value)):
+        return aliases.table
+    facts = run_facts(inputs.facts)
+    if any("{{" in value for value in facts.values()):
+        return aliases.table
+    return {name: facts[name] if _is_run(name, value) else value for name, value in aliases.table.items()}
+
+
+def _is_run(name: str, value: str) -> bool:
+    return catalog.RUN_ALIASES.get(name) == value
+
+
+def _replace(view: View, aliases: Aliases, table: Mapping[str, str]) -> View:
     """Every `$name` of a known name replaced; `$$` is a `$`; unknown names stay as they are."""
     text, sign = view.text, aliases.directive
     if sign not in text:
@@ -257,7 +273,7 @@ def _replace(view: View, aliases: Aliases) -> View:
     at = text.find(sign)
     while at >= 0:
         builder.copy(done, at)
-        done = _replace_at(text, at, sign, aliases.table, builder)
+        done = _replace_at(text, at, sign, table, builder)
         at = text.find(sign, done)
     builder.copy(done, len(text))
     return view.then(builder.text(), builder.pieces)

@@ -14,7 +14,8 @@ from taskengine.taskspec.nodes import Map, Scalar, YamlError, read
 
 #: a line that begins a top-level property
 _TOP_LEVEL = re.compile(r"[^\s:]+[^:\n]*:")
-_VERSION = re.compile(r"""(["']?)version\1[ \t]*:(?=\s|$)(.*)""")
+#: the version's line, or the line between two documents
+_HEADS = re.compile(r"""^(?:---(?=\s|$)|(["']?)version\1[ \t]*:(?=\s|$)([^\n]*))""", re.MULTILINE)
 _COMMENT = re.compile(r"[ \t\f\v]*#")
 
 
@@ -45,7 +46,9 @@ def is_flow(text: str) -> bool:
 
 def _without_comments(text: str) -> str:
     lines = text[:4096].splitlines()
-    return "\n".join(line for line in lines if line.strip() and not _COMMENT.match(line) and line.strip() != "---")
+    return "\n".join(
+        line for line in lines if line.strip() and not _COMMENT.match(line) and not line.startswith(("---", "%"))
+    )
 
 
 def find_version(text: str) -> Version | None:
@@ -53,19 +56,13 @@ def find_version(text: str) -> Version | None:
     if is_flow(text):
         return _flow_version(text)
     found: Version | None = None
-    begun = False
-    for start, line in _lines(text):
-        if line.startswith("---"):
-            if begun:  # only the first document counts
+    for match in _HEADS.finditer(text):
+        if match.group(2) is None:
+            if _without_comments(text[: match.start()]):  # only the first document counts
                 break
             continue
-        if not line.strip() or _COMMENT.match(line) or line.startswith("%"):
-            continue
-        begun = True
-        match = _VERSION.match(line)
-        if match:
-            value = _scalar(match.group(2)) or _next_line(text, start + len(line))
-            found = Version(value, start + match.start(2) + _indent(match.group(2)), literal="{{" not in value)
+        value = _scalar(match.group(2)) or _next_line(text, match.end())
+        found = Version(value, match.start(2) + _indent(match.group(2)), literal="{{" not in value)
     return found if found and found.text else None
 
 
