@@ -39,7 +39,7 @@ def reference() -> str:
     for name in TABLE:
         command = app.get_command(root, name)
         assert isinstance(command, Command)  # noqa: S101 - the table is ours
-        parts.append(_command(command, click.Context(command, parent=root, info_name=name)))
+        parts.append(_command(command, click.Context(command, parent=root, info_name=name, **command.context_settings)))
     return "\n".join(parts)
 
 

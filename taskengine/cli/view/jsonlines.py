@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from taskengine.cli.view.face import Pipe
 from taskengine.runs.event import Event, plain, to_json
@@ -14,6 +14,8 @@ from taskengine.runs.event import Event, plain, to_json
 STREAMS = {1: "stdout", 2: "stderr"}
 #: a line without an end is handed on in pieces of this size, marked `partial`, so that memory stays bounded
 LONGEST = 1 << 20
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class JsonView:
@@ -43,7 +45,7 @@ class JsonView:
 
     def event(self, event: Event) -> None:
         with self._lock:
-            self._put(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+            self._put(_encode(to_json(event)) + "\n")
 
     def say(self, text: str, level: str = "info") -> None:
         from taskengine.runs.event import Notice
@@ -64,28 +66,23 @@ class JsonView:
             if end >= 0:
                 whole = bytes(tail[:end])
                 del tail[: end + 1]
-                self._put("".join(self._log(step, stream, line) for line in whole.split(b"\n")))
+                self._put(self._log(step, stream, whole.split(b"\n")))
             if len(tail) > LONGEST:
                 piece = bytes(tail)
                 tail.clear()
-                self._put(self._log(step, stream, piece, partial=True))
+                self._put(self._log(step, stream, [piece], partial=True))
 
     def _flush(self, key: tuple[str, int]) -> None:
         tail = self._tails.pop(key)
         if tail:
-            self._put(self._log(*key, bytes(tail)))
+            self._put(self._log(*key, [bytes(tail)]))
 
-    def _log(self, step: str, stream: int, line: bytes, *, partial: bool = False) -> str:
-        record: dict[str, Any] = {
-            "event": "log",
-            "at": plain(self._now()),
-            "step": step,
-            "stream": STREAMS.get(stream, str(stream)),
-            "text": line.decode("utf-8", "replace"),
-        }
-        if partial:
-            record["partial"] = True
-        return json.dumps(record, ensure_ascii=False) + "\n"
+    def _log(self, step: str, stream: int, lines: list[bytes], *, partial: bool = False) -> str:
+        """The lines as objects. Put together by hand: there may be millions, and only their text differs."""
+        name = STREAMS.get(stream, str(stream))
+        head = _encode({"event": "log", "at": plain(self._now()), "step": step, "stream": name, "text": ""})[:-3]
+        tail = ', "partial": true}\n' if partial else "}\n"
+        return "".join([f"{head}{_encode(line.decode('utf-8', 'replace'))}{tail}" for line in lines])
 
     def _put(self, text: str) -> None:
         if text:

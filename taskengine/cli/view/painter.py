@@ -53,6 +53,7 @@ class LiveView:
         self._drawn: list[int] = []
         self._painting = threading.Lock()
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="live-view", daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,6 +70,7 @@ class LiveView:
         if self._stop.is_set():
             return
         self._stop.set()
+        self._wake.set()
         with self._room:
             self._room.notify_all()
         if self._thread.is_alive():
@@ -134,6 +136,8 @@ class LiveView:
             data = clean.encode("utf-8", "replace") + b"\n"
         self.state.line(step, data[data.rfind(b"\n", 0, len(data) - 1) + 1 : -1][:2000].decode("utf-8", "replace"))
         self._above += prefix + data[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
+        if len(self._above) > FULL // 4:
+            self._wake.set()
 
     def _prefix_of(self, step: str) -> bytes:
         if step not in self._prefix:
@@ -150,8 +154,12 @@ class LiveView:
             self._above += self._look.paint(f"{head if n == 0 else '  '}{words}", style).encode() + b"\n"
 
     def _loop(self) -> None:
-        while not self._stop.wait(FRAME):
-            self.paint()
+        while not self._stop.is_set():
+            # a flood of output does not wait for the next frame
+            self._wake.wait(FRAME)
+            self._wake.clear()
+            if not self._stop.is_set():
+                self.paint()
 
     def paint(self, *, last: bool = False) -> None:
         """Take the old tree away, write the log lines, draw the new tree: in one write, so that nothing flickers."""

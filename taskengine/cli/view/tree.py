@@ -74,7 +74,7 @@ def _row(state: RunState, row: TreeRow, now: float, names: int, look: Look) -> l
         spinner = _SPINNER if look.unicode else _ASCII_SPINNER
         mark = ascii_mark = spinner[int(now * 10) % len(spinner)]
     if step.error_ignored:
-        style = "warn"
+        mark, ascii_mark, style = "✘", "x", "warn"
     name = cut(step.id, max(1, names - len(row.guides)))
     pad = " " * max(0, names - len(row.guides) - cells(name))
     return [
