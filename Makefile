@@ -4,6 +4,9 @@ VENV := .venv/bin
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 
+# What a module prints becomes a file, but only when it printed all of it.
+write = echo "$(2)"; $(VENV)/python -m $(1) >$(2).new && mv $(2).new $(2) || { rm -f $(2).new; exit 1; }
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test lint format bench lock docs schemas clean
 
@@ -17,8 +20,7 @@ demo: ## run the quickstart on a real engine, set up as needed
 	@scripts/demo
 
 down: ## take away what demo put on this machine
-	@scripts/engine down
-	@scripts/registry down
+	@scripts/down
 
 test: ## run the whole suite, on engines of its own
 	@scripts/setup --engine
@@ -38,7 +40,7 @@ format: ## put the code into shape
 
 bench: ## measure, and write docs/benchmarks.md
 	@scripts/setup --engine
-	$(VENV)/python -m benchmarks.run
+	$(VENV)/python -m benchmarks.run --write docs/benchmarks.md
 
 lock: ## write requirements.lock from pyproject.toml
 	@scripts/setup
@@ -46,11 +48,13 @@ lock: ## write requirements.lock from pyproject.toml
 
 docs: ## write the pages that come from the code
 	@scripts/setup
-	$(VENV)/python -m scripts.docs
+	@$(call write,taskengine.cli.reference,docs/cli.md)
 
 schemas: ## write schemas/ from the code
 	@scripts/setup
-	$(VENV)/python -m scripts.schemas
+	@$(call write,taskengine.taskspec.schema,schemas/task.schema.json)
+	@$(call write,taskengine.plan.schema,schemas/plan.schema.json)
+	@$(call write,taskengine.runs.schema,schemas/event.schema.json)
 
 clean: down ## also remove .venv and caches
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

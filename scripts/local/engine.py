@@ -215,8 +215,8 @@ def _remove_our_images(saved: dict[str, Any]) -> None:
     except Unreachable as error:
         print(f"engine: {error}; images of the demo may remain on it", file=sys.stderr)
         return
-    registry = registry_name()
-    ours = {tag for tag in _tags(api) if registry and tag.startswith(f"{registry}/")} | set(saved["bases"])
+    prefixes = tuple(f"{name}/" for name in (registry_name(), "acr-task") if name)
+    ours = {tag for tag in _tags(api) if tag.startswith(prefixes)} | set(saved["bases"])
     for tag in sorted(ours - set(saved["images"])):
         try:
             api.remove_image(tag)
