@@ -30,7 +30,7 @@ class Env:
 
     def __init__(self, limits: Limits, clock: Callable[[], datetime]) -> None:
         self.operations = limits.operations
-        self._chars = limits.output_chars
+        self._chars = limits.output_chars // 4
         self._clock = clock
         self._now: datetime | None = None
 

@@ -22,7 +22,7 @@ _HINT = "such a template is refused, because it would never end or fill the memo
 def render_actions(text: str, data: Mapping[str, Any], *, name: str, limits: Limits, now: datetime | None) -> Rendered:
     """Render a template that may hold actions. Raises TemplateError and nothing else."""
     try:
-        trees = Parser(text, name, catalog.knows, catalog.suggest).parse()
+        trees = Parser(text, name, limits, is_function=catalog.knows, suggest=catalog.suggest).parse()
     except RecursionError:
         raise TemplateError("the template is nested too deeply", offset=0, kind="limit", hint=_HINT) from None
     env = Env(limits, lambda: now if now is not None else _system_now())

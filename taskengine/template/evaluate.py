@@ -40,13 +40,39 @@ def fail(message: str, pos: int, hint: str | None = None) -> NoReturn:
     raise TemplateError(message, offset=pos, kind="execute", hint=hint)
 
 
+class Variables:
+    """Values of variables. The last one of a name is in force; leaving a block drops the last ones of all."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._values: dict[str, list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def push(self, name: str, value: Any) -> None:
+        self._names.append(name)
+        self._values.setdefault(name, []).append(value)
+
+    def find(self, name: str) -> list[Any]:
+        """The values of a name, the one in force last; empty when there is none."""
+        return self._values.get(name, [])
+
+    def truncate(self, size: int) -> None:
+        if size < len(self._names):
+            for name in self._names[size:]:
+                self._values[name].pop()
+            del self._names[size:]
+
+
 class Evaluator:
     """Values of expressions, with the variables that are declared at the moment."""
 
     def __init__(self, env: Env) -> None:
         self.env = env
-        # A stack: the last variable of a name is the one in force.
-        self.variables: list[tuple[str, Any]] = []
+        self.variables = Variables()
 
     def pipeline(self, dot: Any, pipeline: Pipeline) -> Any:
         value: Any = NO_FINAL
@@ -58,21 +84,20 @@ class Evaluator:
             if pipeline.assigns:
                 self.assign(name, value, pipeline.pos)
             else:
-                self.variables.append((name, value))
+                self.variables.push(name, value)
         return value
 
     def assign(self, name: str, value: Any, pos: int) -> None:
-        for i in range(len(self.variables) - 1, -1, -1):
-            if self.variables[i][0] == name:
-                self.variables[i] = (name, value)
-                return
-        fail(f"undefined variable: {name}", pos, f"declare it first: {{{{ {name} := ... }}}}")
+        values = self.variables.find(name)
+        if not values:
+            fail(f"undefined variable: {name}", pos, f"declare it first: {{{{ {name} := ... }}}}")
+        values[-1] = value
 
     def _variable(self, name: str, pos: int) -> Any:
-        for known, value in reversed(self.variables):
-            if known == name:
-                return value
-        fail(f"undefined variable: {name}", pos, "it is declared in another branch than the one that was taken")
+        values = self.variables.find(name)
+        if not values:
+            fail(f"undefined variable: {name}", pos, "it is declared in another branch than the one that was taken")
+        return values[-1]
 
     # Commands and operands
 

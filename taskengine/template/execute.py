@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskengine.template.budget import Env
-from taskengine.template.evaluate import Evaluator, fail
+from taskengine.template.evaluate import Evaluator, Variables, fail
 from taskengine.template.gofmt import display
 from taskengine.template.node import Action, Break, Continue, If, Range, Statement, Template, Text
 from taskengine.template.result import Limits, Rendered, Segment, TemplateError
@@ -31,7 +31,7 @@ class _Frame:
         self.loop: Range | None = None
         self.turns: Iterator[tuple[Any, Any]] = iter(())
         # A template's frame keeps its caller's variables.
-        self.outer: list[tuple[str, Any]] | None = None
+        self.outer: Variables | None = None
 
 
 class Executor:
@@ -50,7 +50,7 @@ class Executor:
         self.pos = 0
 
     def run(self, name: str, data: Any) -> Rendered:
-        self._evaluator.variables.append(("$", data))
+        self._evaluator.variables.push("$", data)
         self._frames.append(_Frame(self._trees[name], data, 1))
         env = self._env
         while self._frames:
@@ -99,7 +99,7 @@ class Executor:
             self._evaluator.variables = frame.outer
             self._depth -= 1
         else:
-            del variables[frame.mark :]
+            variables.truncate(frame.mark)
 
     def _branch(self, frame: _Frame, statement: If) -> None:
         mark = len(self._evaluator.variables)
@@ -109,7 +109,7 @@ class Executor:
         elif statement.otherwise:
             self._frames.append(_Frame(statement.otherwise, frame.dot, mark))
         else:
-            del self._evaluator.variables[mark:]
+            self._evaluator.variables.truncate(mark)
 
     def _range(self, frame: _Frame, statement: Range) -> None:
         mark = len(self._evaluator.variables)
@@ -124,7 +124,7 @@ class Executor:
             if statement.otherwise:
                 self._frames.append(_Frame(statement.otherwise, frame.dot, mark))
             else:
-                del self._evaluator.variables[mark:]
+                self._evaluator.variables.truncate(mark)
 
     def _turn(self, frame: _Frame, *, first: bool = False) -> bool:
         """Begin the next turn of a loop; False when there is none."""
@@ -135,13 +135,10 @@ class Executor:
         evaluator, names = self._evaluator, frame.loop.pipeline.variables
         own = 0 if frame.loop.pipeline.assigns else len(names)
         if not first:
-            del evaluator.variables[frame.mark + own :]
+            evaluator.variables.truncate(frame.mark + own)
         values = pair[1:] if len(names) == 1 else pair
-        for i, (name, value) in enumerate(zip(names, values, strict=False)):
-            if own:
-                evaluator.variables[frame.mark + i] = (name, value)
-            else:
-                evaluator.assign(name, value, frame.loop.pos)
+        for name, value in zip(names, values, strict=False):
+            evaluator.assign(name, value, frame.loop.pos)
         frame.dot = pair[1]
         frame.i = 0
         return True
@@ -161,7 +158,8 @@ class Executor:
         dot = INVALID if statement.pipeline is None else self._evaluator.pipeline(frame.dot, statement.pipeline)
         called = _Frame(body, dot, 0)
         called.outer = self._evaluator.variables
-        self._evaluator.variables = [("$", dot)]
+        self._evaluator.variables = Variables()
+        self._evaluator.variables.push("$", dot)
         self._depth += 1
         self._frames.append(called)
 

@@ -131,7 +131,7 @@ class Printer:
         if verb == "q" or (verb == "v" and flags.sharp_v):
             if flags.sharp and can_backquote(text):
                 return self._pad(f"`{text}`")
-            self._env.spend(len(text) >> 4)
+            self._env.spend(len(text) >> 3)
             return self._pad(quote(text, ascii_only=flags.plus))
         return self._pad(text)
 

@@ -5,6 +5,7 @@ Local time is UTC, so that a rendering does not depend on the machine. Must not 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ MONTHS = (
 )  # fmt: skip
 DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+_MAX_LAYOUT = 1000
 
 _CHUNK = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|002|0[1-6]|15|1|2006|2|_(?=2006)|__2|_2|3|4|5|PM|pm"
@@ -53,6 +55,8 @@ def zone(name: str) -> tzinfo | None:
 
 
 def format_time(time: datetime, layout: str) -> str:
+    if len(layout) > _MAX_LAYOUT:
+        raise ValueError(f"the layout is longer than {_MAX_LAYOUT} characters")
     return "".join(_written(time, text) if field else text for text, field in _chunks(layout))
 
 
@@ -61,24 +65,38 @@ def time_string(time: datetime) -> str:
     return format_time(time, "2006-01-02 15:04:05.999999999 -0700 MST")
 
 
+_FIELDS: dict[str, Callable[[datetime], str]] = {
+    "2006": lambda time: f"{time.year:04d}",
+    "06": lambda time: f"{time.year % 100:02d}",
+    "01": lambda time: f"{time.month:02d}",
+    "1": lambda time: str(time.month),
+    "02": lambda time: f"{time.day:02d}",
+    "_2": lambda time: f"{time.day:2d}",
+    "2": lambda time: str(time.day),
+    "002": lambda time: f"{time.timetuple().tm_yday:03d}",
+    "__2": lambda time: f"{time.timetuple().tm_yday:3d}",
+    "15": lambda time: f"{time.hour:02d}",
+    "03": lambda time: f"{time.hour % 12 or 12:02d}",
+    "3": lambda time: str(time.hour % 12 or 12),
+    "04": lambda time: f"{time.minute:02d}",
+    "4": lambda time: str(time.minute),
+    "05": lambda time: f"{time.second:02d}",
+    "5": lambda time: str(time.second),
+    "PM": lambda time: "AM" if time.hour < 12 else "PM",
+    "pm": lambda time: "am" if time.hour < 12 else "pm",
+    "January": lambda time: MONTHS[time.month - 1],
+    "Jan": lambda time: MONTHS[time.month - 1][:3],
+    "Monday": lambda time: DAYS[time.isoweekday() % 7],
+    "Mon": lambda time: DAYS[time.isoweekday() % 7][:3],
+    "MST": lambda time: _zone_name(time),
+}
+
+
 def _written(time: datetime, field: str) -> str:
-    hour12 = time.hour % 12 or 12
-    simple = {
-        "2006": f"{time.year:04d}", "06": f"{time.year % 100:02d}", "01": f"{time.month:02d}", "1": str(time.month),
-        "02": f"{time.day:02d}", "_2": f"{time.day:2d}", "2": str(time.day), "15": f"{time.hour:02d}",
-        "03": f"{hour12:02d}", "3": str(hour12), "04": f"{time.minute:02d}", "4": str(time.minute),
-        "05": f"{time.second:02d}", "5": str(time.second), "PM": "AM" if time.hour < 12 else "PM",
-        "pm": "am" if time.hour < 12 else "pm", "January": MONTHS[time.month - 1], "Jan": MONTHS[time.month - 1][:3],
-        "Monday": DAYS[time.isoweekday() % 7], "Mon": DAYS[time.isoweekday() % 7][:3],
-    }.get(field)  # fmt: skip
-    if simple is not None:
-        return simple
-    if field in {"002", "__2"}:
-        day = time.timetuple().tm_yday
-        return f"{day:03d}" if field == "002" else f"{day:3d}"
-    if field[0] in ".,":
-        return _fraction(time, field)
-    return _zone_name(time) if field == "MST" else _offset(time, field)
+    write = _FIELDS.get(field)
+    if write is not None:
+        return write(time)
+    return _fraction(time, field) if field[0] in ".," else _offset(time, field)
 
 
 def _fraction(time: datetime, field: str) -> str:
@@ -137,6 +155,8 @@ _NAMES = {
 
 def parse_time(layout: str, text: str) -> datetime | None:
     """The time that a text gives under a layout, in UTC unless it names an offset; None if it does not fit."""
+    if max(len(layout), len(text)) > _MAX_LAYOUT:
+        return None
     pattern, fields = _pattern(layout)
     match = re.fullmatch(pattern, text, re.ASCII)
     if match is None:

@@ -5,8 +5,7 @@ Knows characters and offsets only; what a word means is the parser's business.""
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
-from enum import Enum, auto
+from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from taskengine.template.result import TemplateError
@@ -14,29 +13,29 @@ from taskengine.template.result import TemplateError
 _SPACES = " \t\r\n"
 
 
-class Kind(Enum):
-    TEXT = auto()
-    OPEN = auto()
-    CLOSE = auto()
-    SPACE = auto()
-    WORD = auto()
-    KEYWORD = auto()
-    FIELD = auto()
-    VARIABLE = auto()
-    DOT = auto()
-    STRING = auto()
-    NUMBER = auto()
-    PIPE = auto()
-    DECLARE = auto()
-    ASSIGN = auto()
-    PAREN_OPEN = auto()
-    PAREN_CLOSE = auto()
-    CHAR = auto()
-    END = auto()
+class Kind:
+    """What a token is. Plain texts, for they are compared a million times in a large file."""
+
+    TEXT = "TEXT"
+    CLOSE = "CLOSE"
+    SPACE = "SPACE"
+    WORD = "WORD"
+    KEYWORD = "KEYWORD"
+    FIELD = "FIELD"
+    VARIABLE = "VARIABLE"
+    DOT = "DOT"
+    STRING = "STRING"
+    NUMBER = "NUMBER"
+    PIPE = "PIPE"
+    DECLARE = "DECLARE"
+    ASSIGN = "ASSIGN"
+    PAREN_OPEN = "PAREN_OPEN"
+    PAREN_CLOSE = "PAREN_CLOSE"
+    CHAR = "CHAR"
 
 
 class Token(NamedTuple):
-    kind: Kind
+    kind: str
     pos: int
     text: str
 
@@ -45,12 +44,12 @@ KEYWORDS = frozenset({"block", "break", "continue", "define", "else", "end", "if
 
 _TOKEN = re.compile(
     r"""(?P<SPACE>[ \t\r\n]+)
-    |(?P<NUMBER>[+-]|(?=[0-9])|\.(?=[0-9]))
+    |(?P<SIGN>[+-]|(?=[0-9])|\.(?=[0-9]))
     |(?P<FIELD>\.\w*)
     |(?P<WORD>\w+)
     |(?P<VARIABLE>\$\w*)
-    |(?P<STRING>"(?:[^"\\\n]|\\[^\n])*"|`[^`]*`)
-    |(?P<CHAR_CONSTANT>'(?:[^'\\\n]|\\[^\n])*')
+    |(?P<STRING>"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"|`[^`]*`)
+    |(?P<CHARACTER>'[^'\\\n]*+(?:\\[^\n][^'\\\n]*+)*+')
     |(?P<PIPE>\|)
     |(?P<DECLARE>:=)
     |(?P<ASSIGN>=)
@@ -80,27 +79,27 @@ def fail(message: str, offset: int, hint: str | None = None) -> NoReturn:
     raise TemplateError(message, offset=offset, kind="parse", hint=hint)
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a template, ending with END. Raises TemplateError at the first character that fits nowhere."""
+def scan(text: str) -> Iterator[tuple[int, list[Token]]]:
+    """The pieces with their places: a piece of plain text alone, or the tokens of one action, ending with CLOSE.
+
+    Raises TemplateError at the first character that fits nowhere."""
     pos, trim = 0, False
     while True:
         opening = text.find("{{", pos)
         stop = len(text) if opening < 0 else opening
-        marked = (
-            opening >= 0 and text[opening + 2 : opening + 3] == "-" and text[opening + 3 : opening + 4] in _SPACE_SET
-        )
-        plain = _trimmed(text, pos, stop, left=trim, right=marked)
-        if plain.text:
-            yield plain
+        marked = opening >= 0 and text.startswith("-", opening + 2) and text[opening + 3 : opening + 4] in _SPACE_SET
+        if stop > pos:
+            plain = _trimmed(text, pos, stop, left=trim, right=marked)
+            if plain.text:
+                yield plain.pos, [plain]
         if opening < 0:
-            yield Token(Kind.END, len(text), "")
             return
         inner = opening + (4 if marked else 2)
         if text.startswith("/*", inner):
             pos, trim = _comment(text, opening, inner)
             continue
-        yield Token(Kind.OPEN, opening, "{{")
-        pos, trim = yield from _action(text, opening, opening + (3 if marked else 2))
+        action, pos, trim = _action(text, opening, opening + (3 if marked else 2))
+        yield opening, action
 
 
 _SPACE_SET = frozenset(_SPACES)
@@ -135,43 +134,47 @@ def _comment(text: str, opening: int, inner: int) -> tuple[int, bool]:
     return closing
 
 
-def _action(text: str, opening: int, pos: int) -> Generator[Token, None, tuple[int, bool]]:
-    depth, size = 0, len(text)
+def _action(text: str, opening: int, pos: int) -> tuple[list[Token], int, bool]:
+    """The tokens of one action, where the text goes on behind it, and whether that is trimmed."""
+    found: list[Token] = []
+    depth = 0
+    match_token = _TOKEN.match
     while True:
         closing = _closing(text, pos) if text[pos : pos + 1] in _CLOSERS else None
         if closing is not None:
             if depth:
                 fail("unclosed left paren", pos, "close it with )")
-            yield Token(Kind.CLOSE, pos, "}}")
-            return closing
-        if pos >= size:
-            fail("unclosed action", opening, "close it with }}")
-        match = _TOKEN.match(text, pos)
+            found.append(Token(Kind.CLOSE, pos, "}}"))
+            return found, *closing
+        match = match_token(text, pos)
         if match is None:
             _refuse(text, pos, opening)
-        name = match.lastgroup
-        if name == "SPACE":
+        kind, word = match.lastgroup or "", match.group()
+        if kind == "SPACE":
             end = match.end()
             if text.startswith("-}}", end):
                 end -= 1
             if end > pos:
-                yield Token(Kind.SPACE, pos, " ")
+                found.append(Token(kind, pos, " "))
             pos = end
             continue
-        if name == "NUMBER":
+        if kind in _NAMES:
+            token = _name(text, pos, word, kind)
+        elif kind == "SIGN":
             token = _number(text, pos)
-        elif name == "CHAR_CONSTANT":
-            token = Token(Kind.NUMBER, pos, match.group())
-        elif name in _NAMES:
-            token = _name(text, pos, match.group(), name)
+        elif kind == "CHARACTER":
+            token = Token(Kind.NUMBER, pos, word)
         else:
-            token = Token(Kind[name or "CHAR"], pos, match.group())
-            if token.kind is Kind.CHAR and token.text in _UNFINISHED:
-                fail(*_unfinished(token.text, pos))
-            depth += (token.kind is Kind.PAREN_OPEN) - (token.kind is Kind.PAREN_CLOSE)
-            if depth < 0:
-                fail("unexpected right paren", pos, "there is no ( before it")
-        yield token
+            token = Token(kind, pos, word)
+            if kind == "CHAR" and word in _UNFINISHED:
+                fail(*_unfinished(word, pos))
+            if kind == "PAREN_OPEN":
+                depth += 1
+            elif kind == "PAREN_CLOSE":
+                depth -= 1
+                if depth < 0:
+                    fail("unexpected right paren", pos, "there is no ( before it")
+        found.append(token)
         pos += len(token.text)
 
 
@@ -186,6 +189,8 @@ def _unfinished(char: str, pos: int) -> tuple[str, int, str]:
 
 
 def _refuse(text: str, pos: int, opening: int) -> NoReturn:
+    if pos >= len(text):
+        fail("unclosed action", opening, "close it with }}")
     char = text[pos]
     if char in _UNFINISHED:
         fail(*_unfinished(char, pos))
@@ -204,11 +209,9 @@ def _name(text: str, pos: int, word: str, group: str) -> Token:
         elif following == "=":
             hint = "put a space before ="
         fail(f"bad character U+{ord(following):04X} {following!r} after {word!r}", end, hint)
-    if group == "FIELD":
-        return Token(Kind.FIELD if len(word) > 1 else Kind.DOT, pos, word)
-    if group == "WORD" and word in KEYWORDS:
-        return Token(Kind.KEYWORD, pos, word)
-    return Token(Kind[group], pos, word)
+    if word == ".":
+        return Token(Kind.DOT, pos, word)
+    return Token(Kind.KEYWORD if word in KEYWORDS else group, pos, word)
 
 
 def _number(text: str, pos: int) -> Token:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from taskengine.template.lexer import Kind, Token, fail, tokens
+from taskengine.template.lexer import Kind, Token, fail, scan
 from taskengine.template.literal import BadLiteral, parse_number, unquote
 from taskengine.template.node import (
     Action,
@@ -32,12 +32,35 @@ from taskengine.template.node import (
     Text,
     Variable,
 )
-from taskengine.template.result import TemplateError
+from taskengine.template.result import Limits, TemplateError
 
 _MAX_PARENS = 60
 _MAX_BLOCKS = 2_000
 
 Trees = dict[str, list[Statement]]
+
+
+class Names:
+    """The variables that are declared at the moment, in order; the same name may be there more than once."""
+
+    def __init__(self) -> None:
+        self._names = ["$"]
+        self._counts = {"$": 1}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return self._counts.get(name, 0) > 0
+
+    def append(self, name: str) -> None:
+        self._names.append(name)
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def truncate(self, size: int) -> None:
+        for name in self._names[size:]:
+            self._counts[name] -= 1
+        del self._names[size:]
 
 
 @dataclass(slots=True)
@@ -54,20 +77,29 @@ class _Open:
     shares_end: bool = False
     has_else: bool = False
     # What a define or block sets aside until it ends.
-    outer_variables: list[str] = field(default_factory=list)
+    outer_variables: Names = field(default_factory=Names)
 
 
 class Parser:
     """One text, parsed once."""
 
-    def __init__(self, text: str, name: str, is_function: Callable[[str], bool], suggest: Callable[[str], str | None]):
+    def __init__(
+        self,
+        text: str,
+        name: str,
+        limits: Limits,
+        *,
+        is_function: Callable[[str], bool],
+        suggest: Callable[[str], str | None],
+    ) -> None:
         self._text = text
         self._name = name
+        self._limits = limits
         self._is_function = is_function
         self._suggest = suggest
-        self._tokens = tokens(text)
-        self._pending: list[Token] = []
-        self._variables = ["$"]
+        self._tokens: list[Token] = []
+        self._at = 0
+        self._variables = Names()
         self._loops = 0
         self._parens = 0
         self._more_declared = False
@@ -77,62 +109,65 @@ class Parser:
     def parse(self) -> Trees:
         root: list[Statement] = []
         into = root
-        while True:
-            token = self._next()
-            if token.kind is Kind.TEXT:
+        left = self._limits.operations // 2
+        for opening, piece in scan(self._text):
+            self._tokens = piece
+            token = self._tokens[0]
+            left -= len(self._tokens)
+            if left < 0:
+                raise TemplateError("the template has too many actions", offset=token.pos, kind="limit")
+            if token.kind == Kind.TEXT:
                 into.append(Text(token.pos, token.text))
-            elif token.kind is Kind.END:
-                break
             else:
-                into = self._statement(token.pos, into)
+                self._at = 0
+                into = self._statement(opening, into)
         if self._blocks:
             block = self._blocks[-1]
             fail(f"unexpected end of file: {{{{{block.kind}}}}} has no {{{{end}}}}", block.pos, "add {{ end }}")
         self._define(self._name, root, 0)
         return self._trees
 
-    # Tokens
+    # Tokens of the action that is being parsed; it always ends with CLOSE, which nothing reads past.
 
     def _next(self) -> Token:
-        return self._pending.pop() if self._pending else next(self._tokens)
+        token = self._tokens[self._at]
+        self._at += 1
+        return token
 
     def _peek(self) -> Token:
-        if not self._pending:
-            self._pending.append(next(self._tokens))
-        return self._pending[-1]
+        return self._tokens[self._at]
 
     def _next_word(self) -> Token:
-        token = self._next()
-        while token.kind is Kind.SPACE:
-            token = self._next()
+        token = self._peek_word()
+        self._at += 1
         return token
 
     def _peek_word(self) -> Token:
-        token = self._next_word()
-        self._pending.append(token)
+        token = self._tokens[self._at]
+        while token.kind == Kind.SPACE:
+            self._at += 1
+            token = self._tokens[self._at]
         return token
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
-        what = f"<{token.text}>" if token.kind is Kind.KEYWORD else repr(token.text)
-        if token.kind is Kind.END:
-            what = "end of file"
+        what = f"<{token.text}>" if token.kind == Kind.KEYWORD else repr(token.text)
         fail(f"unexpected {what} in {context}", token.pos)
 
     def _close(self, context: str) -> None:
         token = self._next_word()
-        if token.kind is not Kind.CLOSE:
+        if token.kind != Kind.CLOSE:
             self._unexpected(token, context)
 
     # Statements
 
     def _statement(self, pos: int, into: list[Statement]) -> list[Statement]:
         """Parse one action; gives the list into which the statements after it go."""
-        token = self._next_word()
-        if token.kind is Kind.KEYWORD:
+        token = self._peek_word()
+        if token.kind == Kind.KEYWORD:
             handler = _STATEMENTS.get(token.text)
             if handler is not None:
+                self._at += 1
                 return handler(self, pos, into)
-        self._pending.append(token)
         into.append(Action(pos, self._pipeline("command", Kind.CLOSE)))
         return into
 
@@ -172,7 +207,7 @@ class Parser:
         # A loop's else is outside of the loop.
         self._loops = block.loops
         token = self._peek_word()
-        if token.kind is Kind.KEYWORD and token.text in {"if", "with"}:
+        if token.kind == Kind.KEYWORD and token.text in {"if", "with"}:
             if token.text != block.kind:
                 self._unexpected(token, f"else of {block.kind}")
             self._next()
@@ -189,7 +224,7 @@ class Parser:
             fail("unexpected {{end}}", pos, "there is no open if, with, range, define or block")
         while True:
             block = self._blocks.pop()
-            del self._variables[block.variables :]
+            self._variables.truncate(block.variables)
             self._loops = block.loops
             if not block.shares_end:
                 break
@@ -226,14 +261,14 @@ class Parser:
 
     def _open_template(self, kind: str, pos: int, name: str, into: list[Statement]) -> list[Statement]:
         block = self._open(kind, pos, name, into, 1)
-        block.outer_variables, self._variables = self._variables, ["$"]
+        block.outer_variables, self._variables = self._variables, Names()
         self._loops = 0
         return []
 
     def _template(self, pos: int, into: list[Statement]) -> list[Statement]:
         name = self._template_name("template clause")
         pipeline = None
-        if self._peek_word().kind is Kind.CLOSE:
+        if self._peek_word().kind == Kind.CLOSE:
             self._next()
         else:
             pipeline = self._pipeline("template clause", Kind.CLOSE)
@@ -242,7 +277,7 @@ class Parser:
 
     def _template_name(self, context: str) -> str:
         token = self._next_word()
-        if token.kind is not Kind.STRING:
+        if token.kind != Kind.STRING:
             self._unexpected(token, context)
         return self._unquoted(token)
 
@@ -260,40 +295,38 @@ class Parser:
 
     # Pipelines
 
-    def _pipeline(self, context: str, end: Kind) -> Pipeline:
+    def _pipeline(self, context: str, end: str) -> Pipeline:
         first = self._peek_word()
         pipeline = Pipeline(first.pos)
-        while first.kind is Kind.VARIABLE and self._declaration(pipeline, context):
+        while first.kind == Kind.VARIABLE and self._declaration(pipeline, context):
             first = self._peek_word()
-            if len(pipeline.variables) == 2 or first.kind is not Kind.VARIABLE or not self._more_declared:
+            if len(pipeline.variables) == 2 or first.kind != Kind.VARIABLE or not self._more_declared:
                 break
         while True:
             token = self._next_word()
-            if token.kind is end:
+            if token.kind == end:
                 self._check(pipeline, context, token)
                 pipeline.text = self._text[pipeline.pos : token.pos].strip()
                 return pipeline
-            if token.kind not in _OPERANDS and not (token.kind is Kind.KEYWORD and token.text == "nil"):
+            if token.kind not in _OPERANDS and not (token.kind == Kind.KEYWORD and token.text == "nil"):
                 self._unexpected(token, context)
-            self._pending.append(token)
+            self._at -= 1
             pipeline.commands.append(self._command())
 
     def _declaration(self, pipeline: Pipeline, context: str) -> bool:
         """Take `$x :=`, `$x =` or, in a range, `$x,`. Without any of them the variable is put back."""
+        start = self._at
         variable = self._next()
-        adjacent = self._peek()
         token = self._peek_word()
         self._more_declared = False
-        if token.kind is Kind.DECLARE or token.kind is Kind.ASSIGN:
-            pipeline.assigns = token.kind is Kind.ASSIGN
-        elif token.kind is Kind.CHAR and token.text == ",":
+        if token.kind == Kind.DECLARE or token.kind == Kind.ASSIGN:
+            pipeline.assigns = token.kind == Kind.ASSIGN
+        elif token.kind == Kind.CHAR and token.text == ",":
             if context != "range" or pipeline.variables:
                 fail(f"too many declarations in {context}", variable.pos)
             self._more_declared = True
         else:
-            if adjacent.kind is Kind.SPACE:
-                self._pending.append(adjacent)
-            self._pending.append(variable)
+            self._at = start
             return False
         self._next()
         pipeline.variables.append(variable.text)
@@ -313,16 +346,15 @@ class Parser:
     def _command(self) -> Command:
         command = Command(self._peek_word().pos)
         while True:
-            self._peek_word()
             operand = self._operand()
             if operand is not None:
                 command.args.append(operand)
             token = self._next()
-            if token.kind is Kind.SPACE:
+            if token.kind == Kind.SPACE:
                 continue
             if token.kind in {Kind.CLOSE, Kind.PAREN_CLOSE}:
-                self._pending.append(token)
-            elif token.kind is not Kind.PIPE:
+                self._at -= 1
+            elif token.kind != Kind.PIPE:
                 self._unexpected(token, "operand")
             break
         if not command.args:
@@ -331,11 +363,11 @@ class Parser:
 
     def _operand(self) -> Operand | None:
         term = self._term()
-        if term is None or self._peek().kind is not Kind.FIELD:
+        if term is None or self._peek().kind != Kind.FIELD:
             return term
         names: list[str] = []
         text = term.text
-        while self._peek().kind is Kind.FIELD:
+        while self._peek().kind == Kind.FIELD:
             token = self._next()
             names.append(token.text[1:])
             text += token.text
@@ -352,9 +384,9 @@ class Parser:
         build = _TERMS.get(token.kind)
         if build is not None:
             return build(self, token)
-        if token.kind is Kind.KEYWORD and token.text == "nil":
+        if token.kind == Kind.KEYWORD and token.text == "nil":
             return Nil(token.pos)
-        self._pending.append(token)
+        self._at -= 1
         return None
 
     def _word(self, token: Token) -> Operand:
@@ -412,7 +444,7 @@ _STATEMENTS: dict[str, Callable[[Parser, int, list[Statement]], list[Statement]]
     "block": Parser._block_clause,
     "template": Parser._template,
 }
-_TERMS: dict[Kind, Callable[[Parser, Token], Operand]] = {
+_TERMS: dict[str, Callable[[Parser, Token], Operand]] = {
     Kind.WORD: Parser._word,
     Kind.VARIABLE: Parser._variable,
     Kind.FIELD: Parser._field,

@@ -9,8 +9,9 @@ _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t":
 
 def quote(text: str, *, ascii_only: bool = False, mark: str = '"') -> str:
     """strconv.Quote, QuoteToASCII and, with a single quote as mark, QuoteRune."""
-    if text.isascii() and text.isprintable() and mark not in text and "\\" not in text:
-        return f"{mark}{text}{mark}"
+    if text.isprintable() and (not ascii_only or text.isascii()):
+        body = text.replace("\\", "\\\\").replace(mark, "\\" + mark)
+        return f"{mark}{body}{mark}"
     return mark + "".join(_escape(char, ascii_only, mark) for char in text) + mark
 
 

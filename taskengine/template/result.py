@@ -32,12 +32,12 @@ class Rendered:
 class Limits:
     """How much one rendering may do before it is refused. Ordinary task files stay a hundred times below.
 
-    `output_chars` bounds the output, and once more everything that functions build on the way to it.
+    `output_chars` bounds the output, and a quarter of it everything that functions build on the way.
     `operations` bounds the work: roughly one for each action, function call and loop turn, more for long inputs.
     `depth` bounds templates that call templates."""
 
     output_chars: int = 16_000_000
-    operations: int = 400_000
+    operations: int = 250_000
     depth: int = 10_000
 
 
@@ -52,6 +52,9 @@ class TemplateError(Exception):
         kind: Literal["parse", "execute", "limit"],
         hint: str | None = None,
     ) -> None:
+        # Operands are quoted in messages, and a hostile one may be as long as the file.
+        if len(message) > 500:
+            message = message[:300] + " ... " + message[-195:]
         super().__init__(message)
         self.message = message
         self.offset = offset

@@ -120,7 +120,7 @@ def html(env: Env, *args: Any) -> str:
 
 def js(env: Env, *args: Any) -> str:
     text = _printed(env, args)
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     return "".join(_JS.get(char) or _js_char(char) for char in text)
 
 

@@ -36,12 +36,12 @@ def upper(_env: Env, text: str) -> str:
 def lower(env: Env, text: str) -> str:
     if text.isascii():
         return text.lower()
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     return "".join(map(_lower, text))
 
 
 def title(env: Env, text: str) -> str:
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     out, previous = [], " "
     for char in text:
         out.append(_title(char) if _separates(previous) else char)
@@ -56,7 +56,7 @@ def _separates(char: str) -> bool:
 
 
 def untitle(env: Env, text: str) -> str:
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     out, fresh = [], True
     for char in text:
         if char in _SPACES:
@@ -68,7 +68,7 @@ def untitle(env: Env, text: str) -> str:
 
 
 def swapcase(env: Env, text: str) -> str:
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     out, fresh = [], True
     for char in text:
         if char.isupper() or char.istitle():
@@ -89,7 +89,7 @@ def _connects(char: str) -> bool:
 
 def camelcase(env: Env, text: str) -> str:
     """Words joined, each with a capital; of a run of connectors in front or between, all but the last stay."""
-    env.spend(len(text) >> 4)
+    env.spend(len(text) >> 3)
     rest = text.lstrip("-_" + SPACES)
     out = [text[: len(text) - len(rest)]]
     if not rest:

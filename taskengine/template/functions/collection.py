@@ -154,7 +154,8 @@ def pick(_env: Env, source: Dict | None, *wanted: str) -> Dict:
 
 def omit(env: Env, source: Dict | None, *unwanted: str) -> Dict:
     env.grow_list(len(source or ()))
-    return {key: value for key, value in (source or {}).items() if key not in unwanted}
+    dropped = frozenset(unwanted)
+    return {key: value for key, value in (source or {}).items() if key not in dropped}
 
 
 def merge(env: Env, target: Dict | None, *sources: Dict | None) -> Dict:

@@ -17,8 +17,9 @@ from taskengine.template.budget import Env, FunctionError
 from taskengine.template.functions.date import now
 from taskengine.template.value import GoObject, from_bytes, to_bytes
 
-_KEY_COST = 30_000
-_LARGE_KEY_COST = 150_000
+_KEY_COST = 25_000
+_LARGE_KEY_COST = 120_000
+_DERIVE_COST = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ def derive_password(env: Env, counter: int, kind: str, password: str, user: str,
     templates = _TEMPLATES.get(kind)
     if templates is None:
         return f"cannot find password template {kind}"
-    env.spend(_KEY_COST)
+    env.spend(_DERIVE_COST)
     salt = _SEED + _sized(user)
     key = Scrypt(salt=salt, length=64, n=32768, r=8, p=2).derive(to_bytes(password))
     message = _SEED + _sized(site) + (counter % 2**32).to_bytes(4, "big")

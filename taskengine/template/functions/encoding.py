@@ -131,7 +131,8 @@ def adler32sum(_env: Env, text: str) -> str:
 # Addresses
 
 
-def url_parse(_env: Env, text: str) -> dict[str, Any]:
+def url_parse(env: Env, text: str) -> dict[str, Any]:
+    env.grow(4 * len(text))
     try:
         url = gourl.parse(text)
     except gourl.BadUrl as error:

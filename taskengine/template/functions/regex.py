@@ -14,22 +14,24 @@ _MAX_PATTERN = 10_000
 
 
 @lru_cache(maxsize=64)
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str, *, groups: bool) -> Any:
     import re2
 
     options = re2.Options()
     options.log_errors = False
+    # Groups cost time for each character and are needed for replacements only.
+    options.never_capture = not groups
     return re2.compile(to_bytes(pattern), options)
 
 
-def _compile(env: Env, pattern: str, text: str) -> Any:
-    env.spend(len(pattern) + (len(text) >> 5))
+def _compile(env: Env, pattern: str, text: str, *, groups: bool = False) -> Any:
+    env.spend(len(pattern))
     if len(pattern) > _MAX_PATTERN:
         raise FunctionError(f"the pattern is longer than {_MAX_PATTERN} characters")
     import re2
 
     try:
-        return _compiled(pattern)
+        compiled = _compiled(pattern, groups=groups)
     except re2.error as error:
         reason = error.args[0] if error.args else error
         shown = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -37,18 +39,21 @@ def _compile(env: Env, pattern: str, text: str) -> Any:
             f"regexp: Compile({pattern!r}): error parsing regexp: {shown}",
             "patterns follow RE2: no look-around, no backreferences",
         ) from None
+    # The worst case: every state of the program for every byte of the text.
+    env.spend(compiled.programsize * (compiled.groups + 1) * len(text) >> 10)
+    return compiled
 
 
 def _matches(env: Env, compiled: Any, data: bytes, limit: int) -> Iterator[Any]:
     """All matches from left to right; an empty one right behind another one does not count."""
     at, previous_end, found = 0, -1, 0
     while at <= len(data) and found != limit:
+        env.spend(2 + ((len(data) - at) >> 10))
         match = compiled.search(data, at)
         if match is None:
             return
         start, end = match.span()
         if end > start or start != previous_end:
-            env.spend(2)
             yield match
             found += 1
         previous_end = end
@@ -107,17 +112,17 @@ def split(env: Env, pattern: str, text: str, limit: int) -> Slice:
 
 def replace_all_literal(env: Env, pattern: str, text: str, replacement: str) -> str:
     new = to_bytes(replacement)
-    return _replaced(env, pattern, text, lambda _match: new)
+    return _replaced(env, _compile(env, pattern, text), text, lambda _match: new)
 
 
 def replace_all(env: Env, pattern: str, text: str, replacement: str) -> str:
     """$1, ${1} and ${name} in the replacement stand for groups; $$ is a dollar."""
     parts = _template(replacement)
-    return _replaced(env, pattern, text, lambda found: _expanded(found, parts))
+    compiled = _compile(env, pattern, text, groups=True)
+    return _replaced(env, compiled, text, lambda found: _expanded(found, parts))
 
 
-def _replaced(env: Env, pattern: str, text: str, replacement: Any) -> str:
-    compiled = _compile(env, pattern, text)
+def _replaced(env: Env, compiled: Any, text: str, replacement: Any) -> str:
     data = to_bytes(text)
     out: list[bytes] = []
     at = 0

@@ -84,8 +84,10 @@ def trim(_env: Env, text: str) -> str:
     return text.strip(SPACES)
 
 
-def trim_all(_env: Env, cutset: str, text: str) -> str:
-    return text.strip(cutset) if cutset else text
+def trim_all(env: Env, cutset: str, text: str) -> str:
+    distinct = "".join(frozenset(cutset))
+    env.spend(len(text) * len(distinct) >> 9)
+    return text.strip(distinct) if distinct else text
 
 
 def trim_suffix(_env: Env, suffix: str, text: str) -> str:
@@ -107,7 +109,8 @@ def nospace(_env: Env, text: str) -> str:
     return text.translate(dict.fromkeys(map(ord, SPACES)))
 
 
-def initials(_env: Env, text: str) -> str:
+def initials(env: Env, text: str) -> str:
+    env.spend(len(text) >> 3)
     return "".join(word[0] for word in re.split(f"[{re.escape(SPACES)}]+", text) if word)
 
 
@@ -162,7 +165,7 @@ def quoted(env: Env, *values: Any) -> str:
     texts = [string_value(env, value) for value in values if value is not None]
     size = sum(map(len, texts))
     env.grow(size)
-    env.spend(size >> 5)
+    env.spend(size >> 3)
     return " ".join(quote(text) for text in texts)
 
 
@@ -263,8 +266,11 @@ def env(_env: Env, _name: str) -> str:
     return ""
 
 
-_VARIABLE = re.compile(r"\$(?:\{[*#$@!?0-9-]\}|\{[^}]*\}|\{|[*#$@!?0-9-]|[A-Za-z0-9_]+)")
+_VARIABLE = re.compile(r"\$(?:[*#$@!?0-9-]|[A-Za-z0-9_]+|\{[*#$@!?0-9-]\}|\{[^}]*\})")
 
 
-def expandenv(_env: Env, text: str) -> str:
-    return _VARIABLE.sub("", text)
+def expandenv(env: Env, text: str) -> str:
+    # An opening brace that is never closed is eaten alone, with its dollar.
+    closed = text.rfind("}") + 1
+    env.spend(len(text) >> 4)
+    return _VARIABLE.sub("", text[:closed]) + _VARIABLE.sub("", text[closed:].replace("${", ""))
