@@ -25,6 +25,8 @@ SHORTEST = 4
 SHORTEST_ANYWHERE = 8
 #: Above this size only the value itself and its lines are looked for; encoded copies would cost too much memory.
 LARGEST_TO_ENCODE = 64 * 1024
+#: The same for its lines, of which each would have copies of its own.
+LARGEST_TO_ENCODE_PARTS = 8 * 1024
 
 #: Values that logs are full of. Hiding them would hide everything else and tell nobody anything.
 _ORDINARY = frozenset(
@@ -58,7 +60,7 @@ def forms_of(secrets: Iterable[str | bytes]) -> Forms:
         target = anywhere if len(value) >= SHORTEST_ANYWHERE else words
         target.update(_shapes(value))
         for part in _telling_parts(value):
-            anywhere.update(_shapes(part))
+            anywhere.update(_shapes(part) if len(value) <= LARGEST_TO_ENCODE_PARTS else (part,))
     return Forms(frozenset(anywhere), frozenset(words - anywhere), too_short)
 
 
@@ -87,14 +89,15 @@ def _base64_shapes(value: bytes) -> Iterator[bytes]:
                 yield core
             if offset == 0 and len(core) > 64:
                 yield from _wrapped(core)
+                yield from _wrapped(encode(value))
 
 
-def _wrapped(core: bytes) -> Iterator[bytes]:
+def _wrapped(text: bytes) -> Iterator[bytes]:
     """The lines that `base64` (76 columns) and PEM writers (64) make of it."""
     for width in (64, 76):
-        for at in range(0, len(core), width):
-            if len(core) - at >= SHORTEST_ANYWHERE:
-                yield core[at : at + width]
+        for at in range(0, len(text), width):
+            if len(text) - at >= SHORTEST_ANYWHERE:
+                yield text[at : at + width]
 
 
 def _text_shapes(value: bytes) -> Iterator[bytes]:
@@ -132,7 +135,9 @@ def _shell_shapes(text: str) -> Iterator[str]:
 
 
 def _telling_parts(value: bytes) -> Iterator[bytes]:
-    """Pieces of a structured or multi-line secret that are secrets by themselves."""
+    """Pieces of a structured or multi-line secret that are secrets by themselves. Binary data has no lines."""
+    if not _is_text(value):
+        return
     if b"\n" in value or b"\r" in value:
         for line in value.splitlines():
             yield from _telling_line(line.strip())
@@ -156,9 +161,9 @@ def _telling_line(line: bytes) -> Iterator[bytes]:
 
 def _is_telling(line: bytes) -> bool:
     """Long and varied enough that no other log line holds it by chance."""
-    if len(line) < SHORTEST_ANYWHERE or len(set(line)) < 5:
+    if len(line) < SHORTEST_ANYWHERE or len(set(line)) < 4:
         return False
-    return len(line) >= 20 or _is_mixed(line)
+    return len(line) >= 20 or (len(set(line)) >= 5 and _is_mixed(line))
 
 
 def _is_random(value: bytes) -> bool:
@@ -166,6 +171,14 @@ def _is_random(value: bytes) -> bool:
     if len(value) < SHORTEST_ANYWHERE or b" " in value or value.startswith((b"http://", b"https://")):
         return False
     return len(set(value)) >= 5 and _is_mixed(value)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_mixed(value: bytes) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from taskengine.plan.graph import critical_path
 from taskengine.plan.model import Plan, PlannedStep
 from taskengine.runs.model import ImageResult, RunRecord, RunStatus, StepRecord, StepStatus
-from taskengine.runs.path import critical_path
 
 
 def skipped(step: PlannedStep, cause: str) -> StepRecord:
@@ -32,7 +32,12 @@ def run_record(
     """The record of the run; the failed step says what happened unless `message` does."""
     steps = tuple(records[step.id] for step in plan.steps)
     failed = records.get(failed_step) if failed_step is not None else None
-    ran = [step for step in steps if step.attempts]
+    ran = {step.id: step for step in steps if step.attempts}
+    path, _ = critical_path(
+        list(ran),
+        {step.id: [need for need in step.needs if need in ran] for step in ran.values()},
+        {step.id: step.duration for step in ran.values()},
+    )
     return RunRecord(
         id=run_id,
         status=status,
@@ -43,12 +48,8 @@ def run_record(
         message=message or (failure_message(failed) if failed is not None else ""),
         hint=hint or (failed.hint if failed is not None else ""),
         failed_step=failed_step,
-        critical_path=critical_path(
-            [step.id for step in ran],
-            {step.id: step.needs for step in ran},
-            {step.id: step.duration for step in ran},
-        ),
-        images=_images(ran),
+        critical_path=path,
+        images=_images(ran.values()),
         error_exit_code=error_exit_code,
     )
 
