@@ -49,8 +49,8 @@ def test_a_step_starts_when_its_own_needs_are_done_and_not_a_whole_level() -> No
     assert after(shape, StepEnded("quick", OK))[1] == [StartStep("next")]
 
 
-@pytest.mark.parametrize("order", ["bc", "cb"])
-def test_a_join_starts_once_with_the_last_of_its_needs(order: str) -> None:
+@pytest.mark.parametrize("order", [("b", "c"), ("c", "b")])
+def test_a_join_starts_once_with_the_last_of_its_needs(order: tuple[str, str]) -> None:
     first, last = order
     _, commands = after(DIAMOND, StepEnded("a", OK), StepEnded(first, OK))
     assert commands == []
