@@ -141,31 +141,30 @@ def api_version(text: str) -> tuple[int, ...]:
 
 def registry_answers(host: str) -> Finding:
     """Whether something that speaks the registry protocol answers; logins are not tried."""
+    import contextlib
     import http.client
     import ssl
 
     name = f"registry {host}"
-    local = host.split(":")[0] in ("localhost", "127.0.0.1", "[") or host.startswith("127.")
+    local = host.startswith(("localhost", "127.", "[::1]"))
     kinds: tuple[tuple[str, type[http.client.HTTPConnection]], ...] = (("https", http.client.HTTPSConnection),)
     if local:
         kinds += (("http", http.client.HTTPConnection),)
     trouble = ""
     for scheme, kind in kinds:
-        connection = kind(host, timeout=5)
         try:
-            connection.request("GET", "/v2/")
-            status = connection.getresponse().status
+            with contextlib.closing(kind(host, timeout=5)) as connection:
+                connection.request("GET", "/v2/")
+                status = connection.getresponse().status
         except ssl.SSLCertVerificationError as error:
             trouble = f"its certificate is not trusted: {error.verify_message}"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             trouble = trouble if trouble.startswith("its") else str(error) or type(error).__name__
         else:
             if status in (200, 401):
                 login = "" if status == 200 else ", asks for a login"
                 return Finding(check=name, state=OK, text=f"answers over {scheme}{login}")
             trouble = f"answers {status} to GET /v2/, which no registry does"
-        finally:
-            connection.close()
     return Finding(
         check=name, state=FAIL, text=trouble, mend="check the name, the port, and that this machine can reach it"
     )

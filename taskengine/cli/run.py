@@ -138,7 +138,7 @@ def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout
     if file is not None:
         path, folder = locate(file, paths[0] if paths else None)
     elif paths:
-        path, folder = locate(paths[0], paths[1] if len(paths) > 1 else None)
+        path, folder = locate(paths[0], paths[1] if len(paths) > 1 else None, context_first=False)
     else:
         raise InvalidInput("name a task file", hint="acr-task run FILE [CONTEXT]; acr-task run --help shows more")
     text, name = read_task(path)

@@ -55,11 +55,13 @@ def read_task(file: str) -> tuple[bytes, str]:
     return data, file
 
 
-def locate(file: str | None, context: str | None, *, default: str = DEFAULT_FILE) -> tuple[str, str | None]:
+def locate(
+    file: str | None, context: str | None, *, default: str = DEFAULT_FILE, context_first: bool = True
+) -> tuple[str, str | None]:
     """The path of the file to read, and the context's folder.
 
-    A relative file is looked up in the context first, then in the current folder. Without a context the file's own
-    folder is it; a file from standard input has none.
+    A relative file is looked up in the context first, then in the current folder; the other way round where
+    `context_first` is False. Without a context the file's own folder is it; a file from standard input has none.
     """
     folder = folder_of(context) if context is not None else None
     name = file or default
@@ -72,8 +74,9 @@ def locate(file: str | None, context: str | None, *, default: str = DEFAULT_FILE
         return name, str(path.parent)
     if folder is not None and not path.is_absolute():
         inside = Path(folder) / path
-        if file is None or inside.exists() or not path.exists():
-            return str(inside), folder
+        places = [inside, path] if context_first else [path, inside]
+        found = next((place for place in places if place.exists()), places[0])
+        return str(inside if file is None else found), folder
     return name, folder
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runners.noop.runner import Script
 from tests.cli.conftest import Outcome, Wiring
 
 DATA = Path(__file__).parents[1] / "conformance" / "data"
@@ -137,3 +138,28 @@ def test_scan_finds_what_a_builder_needs(case: dict[str, Any], cli: Cli, tmp_pat
 
 def test_no_case_is_left_out(wiring: Wiring) -> None:
     assert {case["op"] for case in CASES} == {"plan", "render", "scan", "run"}
+
+
+#: pushes are tried again by the Docker runner, which is tested where it is
+RUNS = [param for param in of("run") if not any(name.startswith("push:") for name in param.values[0]["behaviour"])]
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_run_tries_each_step_as_often(case: dict[str, Any], cli: Cli, wiring: Wiring, tmp_path: Path) -> None:
+    for step, told in case["behaviour"].items():
+        wiring.behaviour[step] = Script(
+            exits=tuple(told.get("exit", ())),
+            stdout=told.get("stdout", "").encode(),
+            stderr=told.get("stderr", "").encode(),
+            seconds=told.get("sleep", 0),
+        )
+    options = given(case, tmp_path)
+    outcome = cli("run", *options, "/dev/null")
+    expected = wanted(case)
+    assert (outcome.code == 0) == expected["ok"], outcome.err
+    if "attempts" in expected:
+        pushes = {step["id"] for step in json.loads(cli("plan", "-o", "json", *options).out)["steps"] if "push" in step}
+        made = wiring.runners[0].attempts if wiring.runners else {}
+        assert {s: n for s, n in made.items() if s not in pushes} == {
+            s: n for s, n in expected["attempts"].items() if not s.startswith("push ")
+        }

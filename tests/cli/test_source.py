@@ -35,6 +35,14 @@ def test_a_file_that_is_not_in_the_context_is_looked_up_here() -> None:
     assert locate("task.yaml", "ctx") == ("task.yaml", "ctx")
 
 
+def test_a_file_named_before_its_context_is_looked_up_here_first() -> None:
+    Path("task.yaml").touch()
+    Path("ctx/task.yaml").touch()
+    assert locate("task.yaml", "ctx", context_first=False) == ("task.yaml", "ctx")
+    Path("task.yaml").unlink()
+    assert locate("task.yaml", "ctx", context_first=False) == ("ctx/task.yaml", "ctx")
+
+
 def test_dev_null_is_no_context() -> None:
     Path("task.yaml").touch()
     assert locate("task.yaml", "/dev/null") == ("task.yaml", None)

@@ -29,6 +29,8 @@ def summary(record: RunRecord, look: Look, *, quiet: bool = False) -> list[str]:
         lines += ["", *_failure(step, look)]
     lines += [""] if lines else []
     lines.append(_result(record, look))
+    if record.hint and not any(record.hint == step.hint for step in failed):
+        lines.append(f"hint: {record.hint}")
     return lines
 
 
@@ -62,7 +64,7 @@ def _steps(record: RunRecord, look: Look) -> list[str]:
         look.paint(line, "warn" if s.error_ignored else styles.get(s.status, "dim"))
         for line, s in zip(body, shown, strict=True)
     ]
-    return lines + ([look.paint(f"... and {count(more, 'step')} more", "dim")] if more else [])
+    return lines + ([look.paint(f"... and {count(more, 'more step')}", "dim")] if more else [])
 
 
 def _path(record: RunRecord) -> list[str]:
@@ -117,6 +119,4 @@ def _result(record: RunRecord, look: Look) -> str:
         return look.paint(f"run {record.id} succeeded in {seconds(record.duration)}{more}", "good")
     if record.message:
         text += f": {terminal_text(record.message, colour=False)}"
-    if record.hint:
-        text += f"\nhint: {record.hint}"
     return look.paint(text, "warn" if record.status is RunStatus.CANCELED else "bad")
