@@ -219,7 +219,6 @@ STEP = _table(
         default=0,
         minimum=0,
         example=2,
-        steps=_CONTAINER,
     ),
     _p(
         "retryDelay",
@@ -227,14 +226,12 @@ STEP = _table(
         "Seconds between attempts. 0 or less: 5.",
         default=DEFAULT_RETRY_DELAY,
         example=10,
-        steps=_CONTAINER,
     ),
     _p(
         "retryOnErrors",
         Kind.TEXTS,
         "Retry only when the output holds one of these texts.",
         example=["connection reset"],
-        steps=_CONTAINER,
     ),
     _p(
         "cmdDownloadRetries",
@@ -259,7 +256,6 @@ STEP = _table(
         default=0,
         minimum=0,
         example=1,
-        steps=_CONTAINER,
     ),
     _p("keep", Kind.BOOLEAN, "Do not remove the container when it has ended.", default=False, example=True, steps=_CMD),
     _p(

@@ -170,7 +170,8 @@ class _Parser:
     def _unknown(self, key: Scalar, table: Mapping[str, Property], where: object) -> None:
         if key.text.startswith("x-"):  # a place to keep anchors, as in Compose files
             return
-        hint = did_you_mean(key.text, table) or f"known are: {', '.join(table)}"
+        few = f"known are: {', '.join(table)}" if len(table) < 12 else "the task reference lists all properties"
+        hint = did_you_mean(key.text, table) or few
         if table is catalog.STEP and key.text in catalog.TASK:
             hint = f"'{key.text}' belongs to the task, at the first column"
         elif table is catalog.TASK and key.text in catalog.STEP and not hint.startswith("did"):

@@ -1,0 +1,91 @@
+"""A build line is options and a context, as docker build reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskengine.plan.buildline import BUILD_OPTIONS, cache_reference, parse_build
+from taskengine.plan.option import LineError
+
+
+def test_a_line_is_options_and_a_context() -> None:
+    line = parse_build("-t one:1 --tag two:2 -f sub/Dockerfile --build-arg A=1 --target final .")
+    assert line.context == "."
+    assert line.dockerfile == "sub/Dockerfile"
+    assert line.tags == ("one:1", "two:2")
+    assert line.build_args == ("A=1",)
+    assert line.target == "final"
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "context"),
+    [
+        (".", (), "."),
+        ("-", (), "-"),
+        (". -t x", ("x",), "."),
+        ('-t "one:1" -t \'two:2\' .', ("one:1", "two:2"), "."),
+        ("--tag=x -ty .", ("x", "y"), "."),
+        ('--build-arg NOTE="use -t carefully" -t real .', ("real",), "."),
+        ("-t -t x .", ("-t", "x"), "."),
+        ("-t x -t x .", ("x", "x"), "."),
+        ("-t x https://github.com/a/b.git#main:sub", ("x",), "https://github.com/a/b.git#main:sub"),
+        ("-t x -- -odd", ("x",), "-odd"),
+        ("-t one:1\n--tag two:2\n.\n", ("one:1", "two:2"), "."),
+    ],
+)
+def test_tags_and_context_are_read_as_docker_reads_them(text: str, tags: tuple[str, ...], context: str) -> None:
+    line = parse_build(text)
+    assert (line.tags, line.context) == (tags, context)
+
+
+def test_options_without_a_meaning_here_are_left_out() -> None:
+    line = parse_build("--progress plain --rm --load --push --pull .")
+    assert line.options == (("load", ""), ("push", ""), ("pull", ""))
+
+
+@pytest.mark.parametrize("option", [option for option in BUILD_OPTIONS if not option.refused], ids=lambda o: o.name)
+def test_every_supported_option_is_understood(option) -> None:  # type: ignore[no-untyped-def]
+    line = parse_build(f"--{option.name} value ." if option.takes_value else f"--{option.name} .")
+    assert line.context == "."
+    assert option.help.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "offset"),
+    [
+        ("-t x", "E412", 4),
+        ("", "E412", 0),
+        ("-t x . other", "E413", 7),
+        ("--pul .", "E414", 0),
+        ("-t x -o out .", "E404", 5),
+        (". --build-arg", "E405", 2),
+        (". 'x", "E401", 2),
+    ],
+)
+def test_a_wrong_line_says_what_and_where(text: str, code: str, offset: int) -> None:
+    with pytest.raises(LineError) as caught:
+        parse_build(text)
+    assert (caught.value.code, caught.value.offset) == (code, offset)
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        (("reg.example.com/team/app:1",), "reg.example.com/team/app:cache_nightly_b"),
+        (("app:1",), "other.example.com/app:cache_nightly_b"),
+        (("app:1", "reg.example.com:5000/x"), "reg.example.com:5000/x:cache_nightly_b"),
+        (("Not An Image",), None),
+        ((), None),
+    ],
+)
+def test_the_cache_of_a_build_lies_beside_its_first_tag_with_a_host(tags: tuple[str, ...], wanted: str | None) -> None:
+    found = cache_reference(tags, task_name="nightly", step_id="b", registry="other.example.com")
+    assert found == wanted
+
+
+def test_without_a_task_name_the_cache_is_that_of_a_quick_run() -> None:
+    assert cache_reference(("r.io/a",), task_name="", step_id="b", registry="") == "r.io/a:cache_quickrun_b"
+
+
+def test_without_a_registry_there_is_no_cache() -> None:
+    assert cache_reference(("a",), task_name="t", step_id="b", registry="") is None
