@@ -79,16 +79,16 @@ def _hint(failures: tuple[Failure, ...]) -> str | None:
     return "; ".join(hints) or None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Resolver:
     """Asks the providers. One resolver serves one run: tokens are kept as long as it lives."""
 
     table: ProviderTable
     environ: Mapping[str, str] = field(repr=False)
-    seconds_each: float = SECONDS_EACH
-    monotonic: Callable[[], float] = time.monotonic
-    _keyvaults: dict[int, Keyvault] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    seconds_each: float = field(default=SECONDS_EACH, kw_only=True)
+    monotonic: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    _keyvaults: dict[int, Keyvault] = field(default_factory=dict, repr=False, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
 
     def resolve(self, specs: Sequence[SecretEntry]) -> dict[str, str]:
         """The value of every entry by its id. Raises UnresolvedSecrets or UnreachableSecrets with every failure."""

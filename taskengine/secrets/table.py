@@ -119,10 +119,15 @@ def _shout(text: str) -> str:
 
 
 def load_table(path: Path) -> ProviderTable:
-    """Read a provider table; `.toml` files are TOML, all others YAML."""
+    """Read a provider table; `.toml` files are TOML, all others YAML. No file is a table without rules.
+
+    Who was given the path by a user should look first whether it is there.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return ProviderTable()
     except OSError as error:
         raise InvalidInput(
             f"cannot read the provider table {path}: {error.strerror or error}", hint="check its path and mode"

@@ -101,9 +101,13 @@ def test_a_misspelt_key_is_mended_in_the_hint() -> None:
     assert caught.value.hint == "did you mean address?"
 
 
-def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_no_file_is_a_table_without_rules(tmp_path: Path) -> None:
+    assert load_table(tmp_path / "none.yaml") == ProviderTable()
+
+
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot read the provider table"):
-        load_table(tmp_path / "none.yaml")
+        load_table(tmp_path)
 
 
 def test_values_do_not_show_when_a_table_is_printed() -> None:
