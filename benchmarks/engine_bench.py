@@ -1,0 +1,105 @@
+"""Steps, logs and builds against the docker command line on one engine of our own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.measure import Result, command, in_turns, shell
+from tests.support.engine import OwnEngine, own_engine
+
+ACR_TASK = Path(sys.executable).with_name("acr-task")
+
+
+def sequential(env: Mapping[str, str], folder: Path, *, rounds: int, count: int = 20) -> Result:
+    """`count` trivial steps one after the other, start-up and clean-up included."""
+    task = folder / "sequential.yaml"
+    task.write_text("steps:\n" + "".join(f"  - cmd: busybox:1 echo {i}\n" for i in range(count)))
+    ours = command(ACR_TASK, "run", task, "/dev/null", env=env)
+    theirs = shell(f"for i in $(seq {count}); do docker run --rm --network bench busybox:1 echo $i; done", env)
+    a, b = in_turns(ours, theirs, rounds=rounds)
+    return Result(
+        name=f"{count} sequential `cmd` steps", ours=a, theirs=b, target="<= 0.5",
+        theirs_is="`docker run --rm --network NET` in a shell loop",
+    )  # fmt: skip
+
+
+def parallel(env: Mapping[str, str], folder: Path, *, rounds: int, count: int = 40) -> Result:
+    """`count` trivial steps at once."""
+    task = folder / "parallel.yaml"
+    task.write_text("steps:\n" + "".join(f"  - {{cmd: busybox:1 echo {i}, when: ['-']}}\n" for i in range(count)))
+    ours = command(ACR_TASK, "run", task, "/dev/null", env=env)
+    theirs = shell(f"for i in $(seq {count}); do docker run --rm --network bench busybox:1 echo $i & done; wait", env)
+    a, b = in_turns(ours, theirs, rounds=rounds)
+    return Result(
+        name=f"{count} parallel `cmd` steps", ours=a, theirs=b, target="<= 0.9",
+        theirs_is="`docker run --rm --network NET ... &`, then `wait`",
+    )  # fmt: skip
+
+
+def one_step(env: Mapping[str, str], folder: Path, *, rounds: int) -> Result:
+    task = folder / "one.yaml"
+    task.write_text("steps:\n  - cmd: busybox:1 true\n")
+    ours = command(ACR_TASK, "run", task, "/dev/null", env=env)
+    theirs = shell("docker run --rm --network bench busybox:1 true", env)
+    a, b = in_turns(ours, theirs, rounds=rounds)
+    return Result(name="one `cmd` step", ours=a, theirs=b, theirs_is="`docker run --rm --network NET`")
+
+
+def logs(env: Mapping[str, str], folder: Path, *, rounds: int, megabytes: int = 100) -> Result:
+    """The time that `megabytes` of log cost beside what a run costs anyway, against reading them with `docker logs`."""
+    task = folder / "logs.yaml"
+    printing = f"yes 0123456789abcdef0123456789abcdef0123456789abcdef012345678 | head -c {megabytes}000000"
+    task.write_text(f'steps:\n  - cmd: busybox:1 sh -c "{printing}"\n    timeout: 600\n')
+    ours = shell(f"{ACR_TASK} run {task} /dev/null >/dev/null", env)
+    theirs = shell("docker logs bench-logs >/dev/null", env)
+    command("docker", "run", "--name", "bench-logs", "busybox:1", "sh", "-c", printing, env=env)()
+    a, b = in_turns(ours, theirs, rounds=rounds)
+    command("docker", "rm", "-fv", "bench-logs", env=env)()
+    return Result(
+        name=f"{megabytes} MB of log, printed, carried, prefixed and written", ours=a, theirs=b, target="<= 2",
+        theirs_is="`docker logs` of a finished container",
+        note="ours is a whole run, the container that prints included",
+    )  # fmt: skip
+
+
+def build_and_push(env: Mapping[str, str], folder: Path, registry: str, *, rounds: int) -> Result:
+    """A build with everything cached and its push, as a task of two steps."""
+    context = folder / "cached"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox:1\nCOPY data /data\nRUN sha256sum /data > /sum\n")
+    (context / "data").write_bytes(b"x" * 100_000)
+    name = f"{registry}/bench/cached:1"
+    task = context / "acb.yaml"
+    task.write_text(f"steps:\n  - build: -t {name} .\n  - push: ['{name}']\n")
+    ours = command(ACR_TASK, "run", "-f", task, context, env=env)
+    by_hand = {**env, "DOCKER_BUILDKIT": "1"}
+    theirs = shell(f"docker build -q -t {name} {context} && docker push {name}", by_hand)
+    a, b = in_turns(ours, theirs, rounds=rounds)
+    return Result(name="a cached build and its push", ours=a, theirs=b, theirs_is="`docker build && docker push`")
+
+
+def measure(*, rounds: int) -> tuple[list[Result], dict[str, str]]:
+    """All of it on an engine started for it."""
+    with tempfile.TemporaryDirectory() as name:
+        engine: OwnEngine = own_engine(registry=True)
+        try:
+            # the distribution's own docker first: another may lie in front of it without its BuildKit client
+            env = {**os.environ, "PATH": f"/usr/bin:{os.environ['PATH']}", **engine.env}
+            version = engine.api.version()
+            command("docker", "network", "create", "bench", env=env)()
+            folder = Path(name)
+            results = [
+                sequential(env, folder, rounds=rounds),
+                parallel(env, folder, rounds=max(3, rounds // 2)),
+                one_step(env, folder, rounds=rounds),
+                logs(env, folder, rounds=rounds),
+                build_and_push(env, folder, engine.registry, rounds=rounds),
+            ]
+            command("docker", "network", "rm", "bench", env=env)()
+        finally:
+            engine.close()
+    return results, {"engine": version["Version"], "kernel": version["KernelVersion"]}
