@@ -68,9 +68,10 @@ def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> subpr
 
 
 @pytest.mark.parametrize("script", shell_scripts(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_shell_script_is_sound_and_may_be_run(script: Path) -> None:
+def test_a_shell_script_is_sound(script: Path) -> None:
     assert run(ROOT, "bash", "-n", str(script)).stderr == ""
-    assert os.access(script, os.X_OK)
+    is_example = script.is_relative_to(ROOT / "examples")  # those are run inside of images, by `sh FILE`
+    assert is_example or os.access(script, os.X_OK)
     if shutil.which("shellcheck"):
         assert run(ROOT, "shellcheck", str(script)).stdout == ""
 
