@@ -44,6 +44,9 @@ def close(sock: Any) -> None:
     with contextlib.suppress(Exception):
         raw.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(Exception):
+        # docker-py hangs the HTTP response on the socket; its buffers must go before the socket under them
+        sock._response.close()
+    with contextlib.suppress(Exception):
         sock.close()
 
 

@@ -1,0 +1,229 @@
+"""The command as a user has it: a process of its own, a real engine, signals, pipes and exit codes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.support.engine import Engine
+
+ACR_TASK = str(Path(sys.executable).with_name("acr-task"))
+UP = "steps:\n  - {id: a, cmd: \"busybox:1 sh -c 'echo up; sleep 1000'\"}\n"
+
+
+class Command:
+    """`acr-task` with the engine of the suite and a data folder of the test's own."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.env = {**os.environ, **engine.env, "ACR_TASK_DATA": str(folder / "data")}
+
+    def __call__(
+        self, *args: str | Path, text: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ACR_TASK, *map(str, args)], env={**self.env, **(env or {})}, cwd=self.folder, input=text,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def task(self, text: str, name: str = "task.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def start(self, *args: str | Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [ACR_TASK, *map(str, args)], env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def left(self) -> list[str]:
+        """What runs of this test have left: journals, and objects on the engine by the ids in this test's output."""
+        journals = (
+            [p.name for p in (self.folder / "data" / "runs").glob("*")] if (self.folder / "data").exists() else []
+        )
+        return journals
+
+
+@pytest.fixture
+def acr(engine: Engine, tmp_path: Path) -> Iterator[Command]:
+    before = engine.objects()
+    yield Command(engine, tmp_path)
+    assert engine.objects() == before
+
+
+def read_until(stream: IO[bytes], text: bytes, seconds: float = 60) -> bytes:
+    seen = b""
+    end = time.monotonic() + seconds
+    while text not in seen and (left := end - time.monotonic()) > 0:
+        if select.select([stream], [], [], left)[0]:
+            piece = os.read(stream.fileno(), 65536)
+            if not piece:
+                break
+            seen += piece
+    assert text in seen, seen
+    return seen
+
+
+def test_a_run_that_succeeds_exits_with_0_and_prints_the_log_to_stdout(acr: Command) -> None:
+    done = acr("run", acr.task("steps:\n  - {id: a, cmd: busybox:1 echo hello}\n"), "/dev/null")
+    assert (done.returncode, done.stdout) == (0, "a | hello\n")
+    assert "succeeded" in done.stderr.lower()
+
+
+def test_a_run_that_fails_exits_with_1_and_says_where(acr: Command) -> None:
+    done = acr("run", acr.task("steps:\n  - {id: bad, cmd: busybox:1 sh -c 'echo oops; exit 7'}\n"), "/dev/null")
+    assert done.returncode == 1
+    assert "bad" in done.stderr
+    assert "7" in done.stderr
+
+
+def test_a_wrong_file_exits_with_2_and_starts_nothing(acr: Command) -> None:
+    done = acr("run", acr.task("steps:\n  - {id: a, cmd: busybox:1 true, when: [b]}\n"), "/dev/null")
+    assert done.returncode == 2
+    assert re.search(r"task.yaml:2:\d+: error: ", done.stderr)
+
+
+def test_no_engine_exits_with_3_and_a_hint(acr: Command) -> None:
+    task = acr.task("steps:\n  - {id: a, cmd: busybox:1 true}\n")
+    done = acr("run", task, "/dev/null", env={"DOCKER_HOST": f"unix://{acr.folder}/no.sock"})
+    assert done.returncode == 3
+    assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_cancels_cleanly(acr: Command, number: signal.Signals) -> None:
+    process = acr.start("run", acr.task(UP), "/dev/null")
+    assert process.stdout is not None
+    read_until(process.stdout, b"up")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert acr.left() == []
+
+
+def test_a_second_signal_ends_it_at_once_and_nothing_stays(acr: Command) -> None:
+    process = acr.start("run", acr.task(UP), "/dev/null")
+    assert process.stdout is not None
+    read_until(process.stdout, b"up")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert acr("version").returncode == 0
+    assert acr.left() == []
+
+
+def test_the_next_command_removes_what_a_killed_one_left(acr: Command) -> None:
+    context = acr.folder / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox:1\nRUN echo up && sleep 1000\n")
+    process = acr.start(
+        "run", "-f", acr.task("steps:\n  - {id: b, build: -t killed .}\n  - {id: c, cmd: busybox:1 true}\n"), context
+    )
+    assert process.stdout is not None
+    read_until(process.stdout, b"up")
+    process.kill()
+    process.communicate(timeout=30)
+    [journal] = (acr.folder / "data" / "runs").glob("*.json")
+    temp = Path(json.loads(journal.read_text())["temp_dir"])
+    assert temp.exists()
+    assert acr("version").returncode == 0
+    assert acr.left() == []
+    assert not temp.exists()
+
+
+def test_secrets_are_masked_in_all_their_forms(acr: Command) -> None:
+    secret = "tr0ub4dor&3 horse"
+    task = acr.task(
+        """
+version: v1.1.0
+steps:
+  - id: a
+    cmd: busybox:1 sh -c 'echo "plain $S"; printf %s "$S" | base64; printf %s "x$S" | base64; printf "%s" "$S" | head -c 5; sleep 0.2; printf "%s" "$S" | tail -c +6'
+    env: ['S={{ .Values.pw }}']
+"""
+    )
+    done = acr("run", task, "/dev/null", "--set-secret", f"pw={secret}", "--output", "json")
+    out = done.stdout + done.stderr
+    assert done.returncode == 0, out
+    assert secret not in out
+    assert base64.b64encode(secret.encode()).decode() not in out
+    assert base64.b64encode(b"x" + secret.encode()).decode()[4:-4] not in out
+    assert "tr0ub" + "4dor" not in out
+    assert "plain ***" in out
+
+
+def test_a_secret_of_the_task_comes_from_the_environment_or_a_file(acr: Command) -> None:
+    (acr.folder / "s.txt").write_bytes(b"file-secret-value")
+    text = "version: v1.1.0\nsecrets:\n  - {id: one, keyvault: 'https://v.vault.azure.net/secrets/one'}\nsteps:\n  - id: a\n    cmd: busybox:1 sh -c 'echo $S; echo $S | wc -c'\n    env: ['S={{ .Secrets.one }}']\n"
+    done = acr("run", acr.task(text), "/dev/null", "--secret", "one=@s.txt")
+    assert (done.returncode, done.stdout) == (0, "a | ***\na | 18\n"), done.stderr
+
+
+def test_json_output_is_one_event_a_line(acr: Command) -> None:
+    done = acr("run", acr.task("steps:\n  - {id: a, cmd: busybox:1 echo hello}\n"), "/dev/null", "--output", "json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [e["event"] for e in events]
+    assert kinds[0] == "run.started"
+    assert kinds[-1] == "run.finished"
+    assert {"event": "log", "step": "a", "text": "hello"}.items() <= {
+        k: v for k, v in events[kinds.index("log")].items()
+    }.items()
+
+
+def test_a_hundred_megabytes_pass_through_a_pipe_whole(acr: Command) -> None:
+    lines = 1_600_000
+    task = acr.task(
+        f"steps:\n  - id: a\n    cmd: busybox:1 sh -c 'yes 0123456789012345678901234567890123456789012345678901234567890 | head -n {lines}'\n"
+    )
+    done = subprocess.run(
+        f"{ACR_TASK} run {task} /dev/null 2>/dev/null | tee >(wc -l >&2) | md5sum", shell=True, executable="/bin/bash",
+        env=acr.env, capture_output=True, text=True, timeout=200, check=True,
+    )  # fmt: skip
+    assert done.stderr.split() == [str(lines)]
+
+
+def test_a_task_from_standard_input_runs_without_a_context(acr: Command) -> None:
+    done = acr("run", "-f", "-", "/dev/null", text="steps:\n  - {id: a, cmd: busybox:1 ls -A}\n")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_single_command_can_be_run(acr: Command) -> None:
+    done = acr("run", "--cmd", "busybox:1 echo alone", "/dev/null")
+    assert (done.returncode, done.stdout.partition("| ")[2]) == (0, "alone\n"), done.stderr
+
+
+def test_a_quick_build_pushes_and_the_registry_has_it(acr: Command) -> None:
+    context = acr.folder / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox:1\nRUN echo quick > /q\n")
+    done = acr("build", "-t", "quick/build:{{.Run.ID}}", "--registry", acr.engine.registry, "--id", "q1", context)
+    assert done.returncode == 0, done.stderr
+    assert "sha256:" in done.stderr + done.stdout
+
+
+def test_doctor_is_content_with_a_good_machine(acr: Command) -> None:
+    done = acr("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_forty_parallel_steps_print_whole_lines(acr: Command) -> None:
+    steps = "".join(f"  - {{id: t{i}, cmd: busybox:1 seq 100000 100200, when: ['-']}}\n" for i in range(40))
+    done = acr("run", acr.task("steps:\n" + steps), "/dev/null")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 40 * 201
+    assert all(re.fullmatch(r"t\d+ +\| 100\d{3}", line) for line in lines)
