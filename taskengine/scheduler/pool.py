@@ -13,6 +13,9 @@ from taskengine.errors import RunnerError
 
 Job = Callable[[], None]
 
+#: How long to see whether short jobs need more threads at all.
+_MOMENT = 0.002
+
 
 class Pool:
     """Jobs start in the order they come in. `submit` may be called from jobs."""
@@ -23,6 +26,7 @@ class Pool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._adding = threading.Lock()
+        self._drained = threading.Event()  # some thread found no job
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads that wait for a job, or are about to
 
@@ -53,7 +57,12 @@ class Pool:
         while self._lacks_thread() and self._adding.acquire(blocking=False):
             try:
                 while self._lacks_thread():
+                    waiting = self._jobs.qsize()
                     self._add_thread()
+                    if waiting - self._jobs.qsize() > 1:
+                        # Jobs end faster than threads are made: those that are there may soon be enough.
+                        self._drained.clear()
+                        self._drained.wait(_MOMENT)
             finally:
                 self._adding.release()
 
@@ -86,6 +95,7 @@ class Pool:
                 job = self._jobs.get_nowait()
             except Empty:
                 if not is_idle:
+                    self._drained.set()
                     self._count_idle(1)
                     is_idle = True
                 job = self._jobs.get()
