@@ -17,6 +17,11 @@ from taskengine.errors import InvalidInput
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+#: names of files and folders, so that a shell completes them; whether they exist is looked at where they are opened
+PATH = click.Path(allow_dash=True)
+FOLDER = click.Path(file_okay=False)
+
+
 class Option(click.Option):
     """An option that stands under a heading of its own in the help."""
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.run import display_options
 
 BUILD = "Build"
@@ -20,10 +20,16 @@ BUILD = "Build"
         ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
     ],
 )
-@click.argument("context", metavar="CONTEXT")
+@click.argument("context", metavar="CONTEXT", type=PATH)
 @click.option("-t", "--tag", "--image", "tags", cls=Option, multiple=True, metavar="NAME", help="A name of the image.")
 @click.option(
-    "-f", "--file", cls=Option, default="", metavar="DOCKERFILE", help="The Dockerfile (default: Dockerfile)."
+    "-f",
+    "--file",
+    cls=Option,
+    type=PATH,
+    default="",
+    metavar="DOCKERFILE",
+    help="The Dockerfile (default: Dockerfile).",
 )
 @click.option("-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="In front of names without one.")
 @click.option("--build-arg", "--arg", cls=Option, section=BUILD, multiple=True, metavar="K=V", help="A build argument.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from taskengine.cli.base import Command
+from taskengine.cli.entry import COMPLETION
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -26,4 +27,4 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - the choice above allows only what click knows
-    click.echo(kind(app, {}, "acr-task", "_ACR_TASK_COMPLETE").source())
+    click.echo(kind(app, {}, "acr-task", COMPLETION).source())

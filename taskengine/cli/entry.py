@@ -11,12 +11,15 @@ import sys
 
 PROGRAM = "acr-task"
 INTERRUPTED = 130
+#: set by a shell that asks for completions
+COMPLETION = "_ACR_TASK_COMPLETE"
 ISSUES = "https://github.com/acr-task/acr-task/issues"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1, 2, 3 or 130 (see docs/cli.md)."""
     args = sys.argv[1:] if argv is None else argv
+    _open_streams()
     try:
         try:
             code = _version() if args in (["version"], ["--version"]) else _dispatch(args)
@@ -29,6 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        # The machine's trouble and not ours: a full disk behind standard output, a file that went away.
+        _mute(sys.stdout)
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"error: {what}{(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return _unexpected(error) if os.environ.get("ACR_TASK_DEBUG") else 1
     except Exception as error:  # noqa: BLE001 - the border: what is not ours ends here
         return _unexpected(error)
     return code
@@ -49,9 +58,8 @@ def _dispatch(args: list[str]) -> int:
     from taskengine.cli.app import app
     from taskengine.errors import TaskEngineError
 
-    completing = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE" in os.environ
     try:
-        if not completing:
+        if COMPLETION not in os.environ:
             _sweep()
         result = app.main(args=args, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -96,6 +104,16 @@ def _unexpected(error: Exception) -> int:
     print(f"error: this is a bug in {PROGRAM}: {what}", file=sys.stderr)
     print(f"hint: run it again with ACR_TASK_DEBUG=1 and report what it prints at {ISSUES}", file=sys.stderr)
     return 1
+
+
+def _open_streams() -> None:
+    """Streams that are closed (`>&-`) become nothing; text that a terminal's encoding lacks is escaped, not refused."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _mute(stream: object) -> None:

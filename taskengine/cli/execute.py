@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskengine.cli.entry import INTERRUPTED
@@ -57,18 +57,17 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
     folder = FolderSink(display.log_dir) if display.log_dir else None
     view = view_for(display, out)
     log = _Log(view, folder)
-    runner = wiring.runner_for(context, wiring.settings(), emit=view.event)
+    listener = _Listener(view, mask)
+    runner = wiring.runner_for(context, wiring.settings(), emit=listener)
     kill = getattr(runner, "kill", None) or runner.cleanup
     bounds = {} if limits.max_parallel is None else {"max_parallel": limits.max_parallel}
     sys.stdout.flush()
     with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=kill) as interrupts:
-        for warning in mask.warnings:
-            view.say(warning, "warning")
         record = execute(
             plan,
             runner,
             run_id=shown_id,
-            listener=_Listener(view),
+            listener=listener,
             log=log,
             cancel=cancel,
             ambient=ambient,
@@ -135,13 +134,21 @@ def _conclude(record: RunRecord, display: Display, *, live: bool) -> None:
 
 
 class _Listener:
-    """Hands events to the view."""
+    """Hands events to the view. The scheduler has masked its own; what a runner says by itself passes here too."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, mask: Mask) -> None:
         self._view = view
+        self._mask = mask
 
     def __call__(self, event: Event) -> None:
+        from taskengine.runs.event import Notice, RunStarted
+
+        if isinstance(event, Notice):
+            event = replace(event, message=self._mask.text(event.message))
         self._view.event(event)
+        if isinstance(event, RunStarted):
+            for warning in self._mask.warnings:
+                self._view.say(warning, "warning")
 
 
 class _Log:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from taskengine.cli.base import Option
+from taskengine.cli.base import PATH, Option
 from taskengine.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,7 +168,9 @@ def _option(*names: str, **kwargs: Any) -> Callable[[F], F]:
 
 
 _DECORATORS: tuple[Callable[[Any], Any], ...] = (
-    _option("--values", "values_file", metavar="FILE", section=VALUES, help="A YAML file of values (.Values.*)."),
+    _option(
+        "--values", "values_file", metavar="FILE", type=PATH, section=VALUES, help="A YAML file of values (.Values.*)."
+    ),
     _option("--set", "set_", metavar="K=V", multiple=True, section=VALUES, help="One value, always a string."),
     _option(
         "--set-secret",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.option import TaskOptions, task_options
 from taskengine.errors import InvalidTask
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ("acr-task plan task.yaml -o dot | dot -Tsvg > plan.svg", "a picture"),
     ],
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=PATH)
 @task_options
 @click.option(
     "-o",

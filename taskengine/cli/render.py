@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.option import TaskOptions, task_options
 
 
@@ -18,7 +18,7 @@ from taskengine.cli.option import TaskOptions, task_options
         ("echo '{{ .Run.Registry }}' | acr-task render - -r registry.example.com", "try a template"),
     ],
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=PATH)
 @task_options
 @click.option("--no-aliases", cls=Option, is_flag=True, help="Render templates only; leave aliases as they are.")
 @click.option("--show-secrets", cls=Option, is_flag=True, help="Print secrets instead of ***.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import FOLDER, PATH, Command, Option
 from taskengine.cli.option import TaskOptions, duration, task_options
 from taskengine.errors import InvalidInput
 
@@ -41,6 +41,7 @@ def display_options(command: F) -> F:
             click.option(
                 "--log-dir",
                 cls=Option,
+                type=FOLDER,
                 section=SHOW,
                 metavar="DIR",
                 default="",
@@ -62,9 +63,14 @@ def display_options(command: F) -> F:
         ("acr-task run task.yaml -o json | jq -r 'select(.event==\"step.finished\").record.id'", "for programs"),
     ],
 )
-@click.argument("paths", nargs=-1, metavar="[FILE] [CONTEXT]")
+@click.argument("paths", nargs=-1, metavar="[FILE] [CONTEXT]", type=PATH)
 @click.option(
-    "-f", "--file", cls=Option, metavar="FILE", help="The task file, looked up in CONTEXT first ('-': stdin)."
+    "-f",
+    "--file",
+    cls=Option,
+    type=PATH,
+    metavar="FILE",
+    help="The task file, looked up in CONTEXT first ('-': stdin).",
 )
 @click.option("--cmd", cls=Option, metavar="'IMAGE ARGS'", help="Run one command instead of a task file.")
 @click.option("--timeout", cls=Option, metavar="DURATION", help="The longest the whole run may take (600, 15m, 1h30m).")

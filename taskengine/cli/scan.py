@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import PATH, Command, Option
 
 
 @click.command(
@@ -17,9 +17,14 @@ from taskengine.cli.base import Command, Option
         ("acr-task scan -f docker/Prod.dockerfile --build-arg BASE=alpine:3 . -o json", "another one, for programs"),
     ],
 )
-@click.argument("context", metavar="CONTEXT", default=".")
+@click.argument("context", metavar="CONTEXT", default=".", type=PATH)
 @click.option(
-    "-f", "--file", cls=Option, metavar="DOCKERFILE", help="The Dockerfile, looked up in CONTEXT first ('-': stdin)."
+    "-f",
+    "--file",
+    cls=Option,
+    type=PATH,
+    metavar="DOCKERFILE",
+    help="The Dockerfile, looked up in CONTEXT first ('-': stdin).",
 )
 @click.option("--build-arg", cls=Option, multiple=True, metavar="K=V", help="A build argument.")
 @click.option("--target", cls=Option, default="", metavar="STAGE", help="The stage that is built (default: the last).")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.option import TaskOptions, task_options
 from taskengine.cli.report import problem_json, problem_text
 from taskengine.errors import InvalidInput, InvalidTask, Problem, Severity
@@ -21,7 +21,7 @@ from taskengine.errors import InvalidInput, InvalidTask, Problem, Severity
         ("cat task.yaml | acr-task validate -", "check standard input"),
     ],
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
 @task_options
 @click.option(
     "-o",

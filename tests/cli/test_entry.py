@@ -137,6 +137,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
 
 
+def bash(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", line.replace("acr-task", f"{sys.executable} -m taskengine.cli")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "ACR_TASK_DATA": "/nonexistent", **env},
+    )
+
+
+def test_closed_streams_are_no_error() -> None:
+    done = bash("acr-task version >&- 2>&- <&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_full_disk_is_said_in_one_line() -> None:
+    done = bash("acr-task --help > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "error: no space left on device\n")
+
+
+def test_text_that_the_terminals_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("steps:\n  - id: a\n    cmd: busybox echo 日本\n", encoding="utf-8")
+    done = bash(f"acr-task plan {tmp_path}/t.yaml", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0
+    assert "\\u65e5\\u672c" in done.stdout
+
+
 def test_every_command_sweeps_what_a_killed_run_left(cli: Cli, wiring: Wiring, tmp_path: Path) -> None:
     (tmp_path / "data" / "runs").mkdir(parents=True)
     (tmp_path / "data" / "runs" / "r1.json").touch()
@@ -198,3 +225,4 @@ def test_completion_knows_commands_and_options() -> None:
     assert complete("acr-task plan --no-", 2) == []
     assert complete("acr-task run --max", 2) == ["--max-parallel"]
     assert complete("acr-task plan -o mer", 3) == ["mermaid"]
+    assert complete("acr-task plan tas", 2) == ["tas"]  # a name of a file: the shell completes it

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runners.noop.runner import Script
+from runners.noop.runner import NoopRunner, Script
 from taskengine.errors import Unreachable
+from taskengine.runs.event import Notice
 from taskengine.runs.model import ImageResult
 from tests.cli.conftest import Outcome, Wiring
 
@@ -126,6 +128,21 @@ def test_secrets_are_masked_in_the_log(cli: Cli, wiring: Wiring) -> None:
         outcome = cli("run", "ctx/task.yaml", "--set-secret", "k=geheim-123456", "-o", output)
         assert "geheim" not in outcome.out + outcome.err
         assert "key is ***" in outcome.out
+
+
+def test_what_the_runner_says_by_itself_is_masked_too(
+    cli: Cli, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talkative(context: Any, settings: Any, *, emit: Any) -> NoopRunner:
+        emit(Notice(at=datetime(2024, 1, 1, tzinfo=UTC), message="login with geheim-123456"))
+        return NoopRunner()
+
+    monkeypatch.setattr("taskengine.wiring.runner_for", talkative)
+    assert "login with ***\n" in cli("run", "ctx/task.yaml", "--set-secret", "k=geheim-123456").err
+
+
+def test_a_secret_too_short_to_mask_is_warned_about(cli: Cli) -> None:
+    assert "too short" in cli("run", "ctx/task.yaml", "--set-secret", "k=a").err
 
 
 def test_the_files_own_folder_is_the_context(cli: Cli, wiring: Wiring) -> None:
