@@ -15,6 +15,7 @@ from typing import Any
 from runners.docker import stream
 from runners.docker.container import Config
 from runners.docker.engine import Engine
+from runners.docker.exits import Exits
 from runners.docker.failure import explanation, fail, start_failure
 from taskengine.errors import RunnerError
 from taskengine.runner import Attempt, Cancel
@@ -40,8 +41,9 @@ class Containers:
     """Starts and stops the containers of steps. `starts` bounds how many are being started at once: more than the
     engine's processors can serve only make each of them slower. Thread-safe."""
 
-    def __init__(self, api: Engine, *, starts_at_once: int, discard: Callable[[str], None]) -> None:
+    def __init__(self, api: Engine, *, exits: Exits, starts_at_once: int, discard: Callable[[str], None]) -> None:
         self._api = api
+        self._exits = exits
         self._starts = threading.BoundedSemaphore(starts_at_once)
         self._discard = discard
 
@@ -113,8 +115,10 @@ class Containers:
         from docker.errors import APIError
 
         try:
-            # no limit: a step may close its output and go on; its time limit stops the container, which ends this
-            code = int(self._api.wait(container, timeout=None)["StatusCode"])
+            code = self._exits.code(container)
+            if code is None:
+                # no limit: a step may close its output and go on; its time limit stops the container, which ends this
+                code = int(self._api.wait(container, timeout=None)["StatusCode"])
         except (APIError, requests.RequestException) as error:
             if cancel.is_set:
                 return StepResult(ok=False, reason=Reason.CANCELED, message="stopped")

@@ -19,6 +19,7 @@ from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
 from runners.docker.container import Place, container_config, may_share_namespace
 from runners.docker.engine import Engine
+from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
@@ -91,8 +92,9 @@ class DockerRunner:
         self._sandboxes = Sandboxes(self._scope.start_sandbox)
         self._journal.open()
         self._prepared = True
+        self._exits = Exits(self._api, self._context.run_id)
         self._containers = Containers(
-            self._api, starts_at_once=max(2, min(8, facts.processors * 2)), discard=self._discard
+            self._api, exits=self._exits, starts_at_once=max(2, min(8, facts.processors * 2)), discard=self._discard
         )
         self._pusher = Pusher(self._api, self._logins)
         self._builder = Builder(self._api, self._context, self._scope, self._logins, temp_dir=self._journal.temp_dir)
@@ -100,6 +102,7 @@ class DockerRunner:
         built = _built_images(plan.steps)
         self._images.prefetch(i for s in commands if _normal(i := _image(s)) not in built)
         if commands:
+            self._background.submit(self._exits.listen)
             self._background.submit(self._warm_up, commands, facts)
 
     def _facts(self) -> Facts:
@@ -181,7 +184,7 @@ class DockerRunner:
             config=config,
             name=self._scope.name(step.id) + (f"-{attempt.number}" if attempt.number > 1 else ""),
             keep=step.keep,
-            before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_workspace,
+            before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_folders,
         )
         self._builder.workspace_may_change()
         if step.detach or (cmd_options is not None and cmd_options.all("detach")):
@@ -287,6 +290,7 @@ class DockerRunner:
             return
         self._stop_detached()
         self._builder.close()
+        self._exits.close()
         self._sandboxes.close()
         self._background.shutdown(wait=True)
         try:

@@ -88,10 +88,10 @@ class Scope:
                 self._put("/", stream)
         return volume
 
-    def open_workspace(self) -> None:
-        """Let any user write to the workspace's top folder. The engine gives an empty volume the mode of the image's
-        own folder of that name each time a container with it is created, so this has to follow the creation."""
-        self._put("/", io.BytesIO(_tar_of_folders([WORKSPACE.lstrip("/")])))
+    def open_folders(self) -> None:
+        """Let any user write to the top of the workspace and the home. The engine gives an empty volume the mode of
+        the image's own folder of that name each time a container with it is created, so this follows the creation."""
+        self._put("/", io.BytesIO(_tar_of_folders([WORKSPACE.lstrip("/"), HOME.lstrip("/")])))
 
     def _workspace_volume(self) -> str:
         return self._once.get("workspace-volume", self._make_workspace_volume)
@@ -110,15 +110,7 @@ class Scope:
 
     def home(self) -> str:
         """The name of the volume at /acb/home, that all steps share."""
-        return self._once.get("home", self._make_home)
-
-    def _make_home(self) -> str:
-        volume = self._home_volume()
-        self._put("/", io.BytesIO(_tar_of_folders([HOME.lstrip("/")])))
-        return volume
-
-    def _home_volume(self) -> str:
-        return self._once.get("home-volume", lambda: self._make_volume(self.name("home")))
+        return self._once.get("home", lambda: self._make_volume(self.name("home")))
 
     def workspace_folder(self) -> Path | None:
         """The workspace's folder on this machine, if the engine shares our file system and we may read it."""
@@ -201,7 +193,7 @@ class Scope:
         return self._once.get("filler", self._make_filler)
 
     def _make_filler(self) -> str:
-        binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self._home_volume()}:{HOME}"]
+        binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self.home()}:{HOME}"]
         return str(
             self._api.create_container_from_config(
                 {
