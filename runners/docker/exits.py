@@ -26,6 +26,7 @@ class Exits:
         self._codes: dict[str, int] = {}
         self._changed = threading.Condition()
         self._stream: Any = None
+        self._thread: threading.Thread | None = None
         self._closed = False
         self._filters = {"type": "container", "event": "die", "label": f"{RUN_LABEL}={run_id}"}
 
@@ -33,7 +34,8 @@ class Exits:
         """Begin. Returns once the engine sends events, so that no later end is missed."""
         with contextlib.suppress(Exception):
             self._stream = self._api.events(filters=self._filters, decode=True)
-            threading.Thread(target=self._follow, args=(self._stream,), name="exits", daemon=True).start()
+            self._thread = threading.Thread(target=self._follow, args=(self._stream,), name="exits", daemon=True)
+            self._thread.start()
 
     def _follow(self, stream: Iterator[dict[str, Any]]) -> None:
         with contextlib.suppress(Exception):
@@ -58,3 +60,5 @@ class Exits:
         if self._stream is not None:
             with contextlib.suppress(Exception):
                 self._stream.close()
+        if self._thread is not None:
+            self._thread.join(timeout=1)

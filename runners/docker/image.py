@@ -6,14 +6,16 @@ Knows references, logins and the engine's image store. An image that the run its
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation, registry_failure
 from runners.docker.login import auth_config
-from runners.docker.once import Canceled, wait
+from runners.docker.once import Canceled, in_thread, wait
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel
 from taskengine.runs.model import Reason
@@ -26,28 +28,26 @@ _PULLS_AT_ONCE = 3
 
 
 class Images:
-    """Thread-safe. `close` waits for nothing: pulls that nobody needs any more are left to the engine."""
+    """Thread-safe. `close` waits for nothing: a pull that nobody needs any more ends by itself."""
 
     def __init__(self, api: Engine, logins: Logins, *, platform: str = "") -> None:
         self._api = api
         self._logins = logins
         self._platform = platform
-        self._pool = ThreadPoolExecutor(_PULLS_AT_ONCE, thread_name_prefix="pull")
-        self._early: dict[str, Any] = {}
+        self._turns = threading.BoundedSemaphore(_PULLS_AT_ONCE)
+        self._early: dict[str, Future[None]] = {}
+        self._closed = Cancel()
 
     def prefetch(self, images: Iterable[str]) -> None:
         """Begin to bring these images, in this order, without anybody waiting for them."""
         for image in images:
             if image not in self._early:
-                self._early[image] = self._pool.submit(self._bring_quietly, image)
+                self._early[image] = in_thread(functools.partial(self._bring_quietly, image), "pull")
 
     def _bring_quietly(self, image: str) -> None:
-        if not self.present(image):
-            with contextlib.suppress(StepFailed):  # its step asks again and then says why
-                self._pull(image, lambda _: None, Cancel())
-
-    def present(self, image: str) -> bool:
-        return self._inspect(image) is not None
+        with contextlib.suppress(Exception):  # its step asks again and then says why
+            if self._inspect(image) is None:
+                self._pull(image, lambda _: None, self._closed)
 
     def _inspect(self, image: str) -> dict[str, Any] | None:
         from docker.errors import ImageNotFound
@@ -79,7 +79,7 @@ class Images:
             if found is not None:
                 break
             try:
-                self._pull(image, progress, cancel)
+                wait(in_thread(lambda: self._pull(image, progress, cancel), "pull"), cancel)
                 found = self._inspect(image)
             except StepFailed as failure:
                 if not left or not failure.retryable:
@@ -89,6 +89,10 @@ class Images:
         return str(((found or {}).get("Config") or {}).get("User") or "")
 
     def _pull(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
+        with self._turns:
+            self._pull_now(image, progress, cancel)
+
+    def _pull_now(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
         import requests
         from docker.errors import APIError
 
@@ -112,4 +116,4 @@ class Images:
             raise registry_failure(Reason.PULL, "pull", image, explanation(error)) from error
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()

@@ -50,6 +50,20 @@ class Once:
         return {key: f.result() for key, f in futures.items() if f.done() and f.exception() is None}
 
 
+def in_thread(action: Callable[[], T], name: str) -> Future[T]:
+    """Begin `action` in a daemon thread: one that hangs on a dead connection holds up neither step nor process."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
 def wait(future: Future[T], cancel: Cancel) -> T:
     """The future's result, or Canceled as soon as `cancel` is set."""
     ready = threading.Event()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation, fail, registry_failure
 from runners.docker.login import auth_config
+from runners.docker.once import in_thread, wait
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel
 from taskengine.runs.model import ImageResult, Reason
@@ -44,7 +46,7 @@ class Pusher:
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                digest = self._push(reference, image, cancel, progress)
+                digest = wait(in_thread(partial(self._push, reference, image, cancel, progress), "push"), cancel)
                 return ImageResult(reference=image, digest=digest, size=size, pushed=True)
             except StepFailed as failure:
                 if attempt == ATTEMPTS or not failure.retryable:

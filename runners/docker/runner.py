@@ -136,6 +136,8 @@ class DockerRunner:
         import requests
         from docker.errors import APIError
 
+        if not self._prepared:
+            raise RunnerError("a step was started before the run was prepared")
         kinds = {StepType.CMD: self._cmd, StepType.BUILD: self._build, StepType.PUSH: self._push}
         try:
             return kinds[step.type](step, attempt)
