@@ -18,7 +18,8 @@ WIDEST = 160
 def problem_text(problem: Problem) -> str:
     """The whole of a problem, several lines, no newline at the end."""
     place = f"{problem.location}: " if problem.location is not None else ""
-    lines = [f"{place}{problem.severity.value}: {_one_line(problem.message)} [{problem.code}]"]
+    code = f" [{problem.code}]" if problem.code else ""
+    lines = [f"{place}{problem.severity.value}: {_one_line(problem.message)}{code}"]
     if problem.location is not None and problem.source_line is not None:
         lines += _source(problem.source_line, problem.location.line, problem.location.column)
     lines += [f"  {location}: {_one_line(words)}" for words, location in problem.related]
@@ -31,9 +32,10 @@ def problem_json(problem: Problem) -> dict[str, object]:
     """A problem as plain data, for `-o json`."""
     out: dict[str, object] = {
         "severity": problem.severity.value,
-        "code": problem.code,
         "message": problem.message,
     }
+    if problem.code:
+        out["code"] = problem.code
     if problem.location is not None:
         out |= {
             "file": problem.location.file,

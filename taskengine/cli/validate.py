@@ -71,7 +71,7 @@ def _check(file: str, options: TaskOptions) -> Report:
         return file, None, error.problems
     except InvalidInput as error:
         # a file that cannot be read is this file's problem; the others are still checked
-        return file, None, (Problem(code="E000", message=error.message, hint=error.hint),)
+        return file, None, (Problem(code="", message=error.message, hint=error.hint),)
     return file, len(loaded.plan.steps), tuple(loaded.warnings)
 
 

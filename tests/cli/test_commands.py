@@ -42,7 +42,7 @@ def test_every_problem_of_every_file_is_named(cli: Cli) -> None:
     assert "bad.yaml:4:5: warning: " in outcome.err
     assert "    4 |     wehn: [b]\n      |     ^\nhint: did you mean 'when'?" in outcome.err
     assert "bad.yaml:5:14: error: " in outcome.err
-    assert "error: nowhere.yaml: no such file or directory" in outcome.err
+    assert "error: nowhere.yaml: no such file or directory\n" in outcome.err
     assert outcome.err.endswith("3 files, 2 invalid\n")
 
 
