@@ -45,7 +45,7 @@ KEYWORDS = frozenset({"block", "break", "continue", "define", "else", "end", "if
 _TOKEN = re.compile(
     r"""(?P<SPACE>[ \t\r\n]+)
     |(?P<SIGN>[+-]|(?=[0-9])|\.(?=[0-9]))
-    |(?P<FIELD>\.\w*)
+    |(?P<FIELD>(?:\.(?![0-9])\w+)+|\.)
     |(?P<WORD>\w+)
     |(?P<VARIABLE>\$\w*)
     |(?P<STRING>"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"|`[^`]*`)

@@ -8,7 +8,9 @@ import pytest
 
 from taskengine.template import render
 
-_DATA: dict[str, Any] = {"Values": {"f": 2.5, "neg": -7, "big": 1e21, "nul": None, "words": ["a", "b"], "m": {"b": 1, "a": "x"}}}
+_DATA: dict[str, Any] = {
+    "Values": {"f": 2.5, "neg": -7, "big": 1e21, "nul": None, "words": ["a", "b"], "m": {"b": 1, "a": "x"}}
+}
 
 
 def _printed(action: str) -> str:

@@ -10,7 +10,14 @@ from taskengine.template import TemplateError, render
 
 _DATA: dict[str, Any] = {
     "Run": {"ID": "r1"},
-    "Values": {"name": "widget", "n": 3, "nul": None, "on": True, "list": ["a", "b"], "m": {"k": {"deep": 1}, 1: "one"}},
+    "Values": {
+        "name": "widget",
+        "n": 3,
+        "nul": None,
+        "on": True,
+        "list": ["a", "b"],
+        "m": {"k": {"deep": 1}, 1: "one"},
+    },
 }
 
 
