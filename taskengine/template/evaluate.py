@@ -260,14 +260,15 @@ def _checked(value: Any, code: str, text: str, pos: int) -> Any:
     if value is INVALID:
         if code in NILABLE:
             return None
-        hint = 'it is not set: give it a value, or a default first: {{ default "..." .Values.name }}'
-        fail(f"{text}: invalid value; expected {TYPE_NAMES[code]}", pos, hint)
+        fail(f"{text}: invalid value; expected {TYPE_NAMES[code]}", pos, _NOT_SET)
     if code in "ar" or fits(value, code):
         return value
     got = "interface {} (not set)" if value is None else type_name(value)
-    fail(f"{text}: wrong type for value; expected {TYPE_NAMES[code]}; got {got}", pos, _CONVERSIONS.get(code))
+    hint = _NOT_SET if value is None else _CONVERSIONS.get(code)
+    fail(f"{text}: wrong type for value; expected {TYPE_NAMES[code]}; got {got}", pos, hint)
 
 
+_NOT_SET = 'it is not set: give it a value, or a default first: {{ default "..." .Values.name }}'
 _CONVERSIONS = {
     "s": "turn it into a text first: toString",
     "i": "turn it into an int first: int",

@@ -181,9 +181,8 @@ def _turns(value: Any, statement: Range) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, dict):
         return iter(sorted(value.items(), key=lambda item: item[0]))
     if kind(value) not in _INTEGERS:
-        text = value if isinstance(value, str) else type_name(value)
         hint = "lists, maps and whole numbers can be iterated; splitList makes a list of a text"
-        fail(f"range can't iterate over {text}", statement.pos, hint)
+        fail(f"range can't iterate over a {type_name(value)}", statement.pos, hint)
     if len(statement.pipeline.variables) > 1:
         fail(f"can't use {value} to iterate over more than one variable", statement.pos)
     of_type = type(value)

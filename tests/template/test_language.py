@@ -243,3 +243,12 @@ def test_templates_do_not_change_the_callers_data() -> None:
     data = {"Values": {"a": 1, "m": {"x": 1}}}
     render('{{ $_ := set .Values "b" 2 }}{{ $_ := set .Values.m "y" 2 }}', data)
     assert data == {"Values": {"a": 1, "m": {"x": 1}}}
+
+
+@pytest.mark.parametrize(
+    "action", ["range .s }}{{ end", "call .s", "eq (list .s) (list .s)", "upper (list .s)", "len (semver .s)"]
+)
+def test_errors_name_types_and_not_values_which_may_be_secret(action: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render("{{ " + action + " }}", {"s": "hunter2"})
+    assert "hunter2" not in caught.value.message + (caught.value.hint or "")

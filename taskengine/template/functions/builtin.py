@@ -32,7 +32,7 @@ def negate(_env: Env, value: Any) -> bool:
 def call(_env: Env, value: Any, *_args: Any) -> NoReturn:
     if value is None:
         raise FunctionError("call of nil")
-    raise FunctionError(f"non-function {gofmt.display(_env, value)} of type {type_name(value)}")
+    raise FunctionError(f"non-function of type {type_name(value)}")
 
 
 def length(_env: Env, value: Any) -> int:
@@ -144,13 +144,13 @@ def urlquery(env: Env, *args: Any) -> str:
 # Comparison
 
 
-def eq(env: Env, first: Any, *others: Any) -> bool:
+def eq(_env: Env, first: Any, *others: Any) -> bool:
     if not others:
         raise FunctionError("missing argument for comparison")
-    return any(_equal(env, first, other) for other in others)
+    return any(_equal(first, other) for other in others)
 
 
-def _equal(env: Env, left: Any, right: Any) -> bool:
+def _equal(left: Any, right: Any) -> bool:
     left_kind, right_kind = basic_kind(left), basic_kind(right)
     if left_kind == right_kind and left_kind is not None:
         return bool(left == right)
@@ -161,16 +161,12 @@ def _equal(env: Env, left: Any, right: Any) -> bool:
     if left_kind != right_kind:
         _incompatible(left, right)
     if kind(left) != kind(right):
-        raise FunctionError(f"non-comparable types {_typed(env, left)}, {_typed(env, right)}")
+        raise FunctionError(f"non-comparable types {type_name(left)}, {type_name(right)}")
     if is_nil(left) or is_nil(right):
         return is_nil(left) and is_nil(right)
     if isinstance(right, list | dict):
-        raise FunctionError(f"non-comparable type {_typed(env, right)}", "compare single elements, or use deepEqual")
+        raise FunctionError(f"non-comparable type {type_name(right)}", "compare single elements, or use deepEqual")
     return type(left) is type(right) and bool(left == right)
-
-
-def _typed(env: Env, value: Any) -> str:
-    return f"{gofmt.display(env, value)[:200]}: {type_name(value)}"
 
 
 def _incompatible(left: Any, right: Any) -> NoReturn:

@@ -99,6 +99,8 @@ def suggest(name: str) -> str | None:
     """What the author of an unknown function may have meant."""
     from difflib import get_close_matches
 
+    if name in {"Values", "Run", "Secrets", "Build"}:
+        return f"put a dot before it: .{name}"
     if name in _ELSEWHERE:
         return _ELSEWHERE[name]
     lowered = {known.lower(): known for known in _table()}
