@@ -110,11 +110,16 @@ def secret_resolver(using: Settings) -> Callable[[Sequence[SecretSpec]], Mapping
     """Fetches the values of a task's `secrets:` from where the user's provider table says they are."""
 
     def resolve(specs: Sequence[SecretSpec]) -> Mapping[str, str]:
+        from taskengine.errors import InvalidInput
         from taskengine.secrets.providers import Resolver
         from taskengine.secrets.table import load_table
 
         given = using.environ.get("ACR_TASK_SECRET_PROVIDERS")
         path = Path(given) if given else using.data_dir / "secret-providers.yaml"
+        if given and not path.exists():
+            raise InvalidInput(
+                f"ACR_TASK_SECRET_PROVIDERS names {given}, which is not there", hint="correct the path, or unset it"
+            )
         return Resolver(load_table(path), using.environ).resolve(specs)
 
     return resolve

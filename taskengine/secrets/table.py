@@ -14,7 +14,7 @@ Knows the names of providers and of their options, nothing of what they do. A ta
         variable: "SECRET_{NAME}"
     vault:                                       # defaults of the provider vault and of vault:// addresses
       token_file: /run/secrets/vault-token
-    direct:                                      # what addresses without a table may reach; everything if left out
+    direct:                                      # what env://, file:// and vault:// addresses may reach
       env: ["CI_*"]
       files: ["/run/secrets"]
       vault: false
@@ -72,11 +72,14 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Direct:
-    """What `env://`, `file://` and `vault://` may reach. A service that runs other people's tasks wants `nothing()`."""
+    """What `env://`, `file://` and `vault://` may reach. A service that runs other people's tasks wants `nothing()`.
 
-    env: tuple[str, ...] = ("*",)
-    files: tuple[str, ...] = ("/",)
-    vault: bool = True
+    A task file may come from a stranger, so without a table only variables that were named for this purpose are open.
+    """
+
+    env: tuple[str, ...] = ("ACR_TASK_SECRET_*",)
+    files: tuple[str, ...] = ()
+    vault: bool = False
 
     @classmethod
     def nothing(cls) -> Direct:

@@ -12,7 +12,7 @@ import pytest
 
 from taskengine.errors import InvalidInput, Unreachable
 from taskengine.secrets.providers import Resolver, UnreachableSecrets, UnresolvedSecrets
-from taskengine.secrets.table import ProviderTable, table_from
+from taskengine.secrets.table import Direct, ProviderTable, table_from
 from tests.secrets.fake import FakeAzure, FakeVault
 
 
@@ -24,7 +24,8 @@ class Entry:
 
 
 def resolver(table: Mapping[str, Any] | None = None, **environ: str) -> Resolver:
-    return Resolver(table=table_from(dict(table or {}), "table"), environ=environ)
+    everything = {"direct": {"env": ["*"], "files": ["/"], "vault": True}}
+    return Resolver(table=table_from({**everything, **(table or {})}, "table"), environ=environ)
 
 
 def value(address: str, table: Mapping[str, Any] | None = None, *, client_id: str = "", **environ: str) -> str:
@@ -262,7 +263,7 @@ def test_every_failure_is_told_at_once_in_the_order_of_the_task() -> None:
 
 
 def test_a_store_that_is_silent_is_given_up(vault: FakeVault) -> None:
-    impatient = Resolver(table=ProviderTable(), environ=vault_environ(vault), seconds_each=0.3)
+    impatient = Resolver(table=ProviderTable(direct=Direct(vault=True)), environ=vault_environ(vault), seconds_each=0.3)
     with pytest.raises(UnreachableSecrets, match=r"no answer within 0\.3 s"):
         impatient.resolve([Entry("s", "vault://secret/slow")])
 

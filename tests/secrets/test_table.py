@@ -55,9 +55,14 @@ def test_patterns_take_the_parts_of_the_address() -> None:
     )
 
 
-def test_direct_addresses_are_open_until_the_table_speaks_of_them() -> None:
-    assert Direct().allows_env("X")
-    assert Direct().allows_file("/etc/x")
+def test_without_a_table_only_variables_named_for_it_are_open() -> None:
+    assert Direct().allows_env("ACR_TASK_SECRET_TOKEN")
+    assert not Direct().allows_env("HOME")
+    assert not Direct().allows_file("/etc/x")
+    assert not Direct().vault
+
+
+def test_a_table_says_what_direct_addresses_reach() -> None:
     closed = table_from({"direct": {"env": ["CI_*"], "files": ["/run/secrets"]}}, "t").direct
     assert (closed.allows_env("CI_A"), closed.allows_env("HOME"), closed.vault) == (True, False, False)
     assert (closed.allows_file("/run/secrets/a"), closed.allows_file("/run/secretsx")) == (True, False)
