@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from taskengine.errors import Unreachable
+from taskengine.errors import RunnerError, Unreachable
 from taskengine.runner import Cancel
 
 from .dial import Dial, EngineRefused
@@ -37,6 +37,7 @@ class BuildKit:
         self._lock = threading.Lock()
         self._folder: SocketFolder | None = None
         self._channel: Channel | None = None
+        self._closed = False
         self._available: bool | None = None
         self._platforms: tuple[str, ...] = ()
 
@@ -81,15 +82,20 @@ class BuildKit:
         attempt = Attempt(
             channel=channel, dial=self._dial, folder=folder, source=source, cancel=cancel, progress=progress
         )
-        try:
-            return attempt.run(request)
-        except BuildLost:
-            if cancel.is_set:
-                raise BuildCanceled(cancel.reason or "canceled") from None
-            return attempt.run(request)
+        for last in (False, True):
+            try:
+                return attempt.run(request)
+            except Exception as error:
+                if cancel.is_set or self._closed:
+                    raise BuildCanceled(cancel.reason or "the client was closed") from error
+                if last or not isinstance(error, BuildLost):
+                    raise
+        raise AssertionError("unreachable")
 
     def _open(self) -> tuple[Channel, SocketFolder]:
         with self._lock:
+            if self._closed:
+                raise RunnerError("BuildKit's client is closed")
             if self._channel is None or self._folder is None:
                 from .channel import Channel
 
@@ -98,8 +104,9 @@ class BuildKit:
             return self._channel, self._folder
 
     def close(self) -> None:
-        """Leave nothing behind. May be called twice, and before anything was built."""
+        """Leave nothing behind; builds that run are canceled. May be called twice, and before anything was built."""
         with self._lock:
+            self._closed = True
             channel, folder = self._channel, self._folder
             self._channel = self._folder = None
         if channel is not None:

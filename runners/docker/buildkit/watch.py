@@ -96,10 +96,17 @@ def resolved(vertexes: Iterable[VertexUpdate]) -> tuple[ResolvedImage, ...]:
     digests: dict[str, str] = {}
     for vertex in vertexes:
         if found := _METADATA.match(vertex.name):
-            digests.setdefault(found[1], "")
+            digests.setdefault(_with_tag(found[1]), "")
         elif found := _FROM.match(vertex.name):
-            digests[found[1]] = found[2] or digests.get(found[1], "")
+            reference = _with_tag(found[1])
+            digests[reference] = found[2] or digests.get(reference, "")
     return tuple(ResolvedImage(reference=reference, digest=digest) for reference, digest in digests.items())
+
+
+def _with_tag(reference: str) -> str:
+    """Some vertexes leave `:latest` out."""
+    name = reference.partition("@")[0]
+    return reference if "@" in reference or ":" in name.rpartition("/")[2] else f"{reference}:latest"
 
 
 def _text(data: bytes) -> str:

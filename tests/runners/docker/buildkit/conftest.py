@@ -59,11 +59,14 @@ class Site:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def build(self, dockerfile: str = "", *, cancel: Cancel | None = None, **request: Any) -> BuildOutcome:
-        if dockerfile:
-            self.write("Dockerfile", dockerfile)
+    def build(self, text: str = "", *, file: str = "", cancel: Cancel | None = None, **request: Any) -> BuildOutcome:
+        """Build with this Dockerfile, or with the one that is there."""
+        if text:
+            self.write("Dockerfile", text)
         request.setdefault("context", LocalDir(path=str(self.folder)))
         request.setdefault("deadline_s", 120)
+        if file:
+            request["dockerfile"] = file
         self.tags += request.get("tags", ())
         self.told.items.clear()
         return self.buildkit.build(BuildRequest(**request), cancel=cancel or Cancel(), progress=self.told)
