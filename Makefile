@@ -48,7 +48,7 @@ lock: ## write requirements.lock from pyproject.toml
 
 docs: ## write the pages that come from the code
 	@scripts/setup
-	@$(call write,taskengine.cli.reference,docs/cli.md)
+	@$(VENV)/python -m scripts.docs
 
 schemas: ## write schemas/ from the code
 	@scripts/setup
