@@ -10,7 +10,7 @@ from taskengine.errors import Location
 from taskengine.plan.model import StepType
 from taskengine.taskspec import catalog
 from taskengine.taskspec.model import NetworkSpec, Places, StepSpec, VolumeSpec
-from taskengine.taskspec.report import Report, did_you_mean
+from taskengine.taskspec.report import Report
 
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]+")
 #: properties that some type of step has no use for; a workingDirectory or env is inherited by all and so never told
@@ -86,7 +86,7 @@ def check_mounts(step: StepSpec, step_id: str, kind: StepType, volumes: frozense
             )
             continue
         if mount.name not in volumes:
-            hint = did_you_mean(mount.name, sorted(volumes)) or "declare it under 'volumes:' of the task"
+            hint = report.nearest(mount.name, sorted(volumes)) or "declare it under 'volumes:' of the task"
             report.error("E341", f"step '{step_id}' mounts the unknown volume '{mount.name}'", place, hint=hint)
         if mount.mount_path in paths:
             report.error("E342", f"step '{step_id}' mounts two volumes at {mount.mount_path}", place)

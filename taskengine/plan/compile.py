@@ -63,7 +63,7 @@ class _Compiler:
         self._volumes = frozenset(volume.name for volume in spec.volumes)
         self._env = self._task_env()
         needs = Needs(spec.steps, report)
-        if not spec.steps:
+        if not spec.steps and not report.errors:
             at = spec.places.of("steps") if spec.places else None
             report.warning("W301", "this task has no steps", at, hint="add 'steps:'")
         steps = tuple(self._step(step, needs.ids[index], index, needs) for index, step in enumerate(spec.steps))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from taskengine.errors import Location
 from taskengine.taskspec.model import StepSpec
-from taskengine.taskspec.report import Report, did_you_mean
+from taskengine.taskspec.report import Report
 
 #: in `when`: start at once
 IMMEDIATELY = "-"
@@ -85,5 +85,5 @@ class Needs:
             report.error("E312", message, at, hint=hint, related=related)
         else:
             above = self.ids[:index]
-            hint = did_you_mean(name, above[-200:]) or "a step can wait for steps above it only"
+            hint = report.nearest(name, above[-200:]) or "a step can wait for steps above it only"
             report.error("E313", f"step '{own}' waits for step '{name}', which does not exist", at, hint=hint)

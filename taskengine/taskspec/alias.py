@@ -19,14 +19,23 @@ from taskengine.taskspec.scalar import as_text, is_null
 from taskengine.taskspec.section import content_lines, flow_section, is_flow, section_lines
 from taskengine.taskspec.source import Builder, Source, View
 from taskengine.taskspec.sourcefile import read_source
+from taskengine.taskspec.text import MAX_SIZE
 from taskengine.taskspec.values import run_facts
 
+#: far beyond any task
+_MOST_USES = 200_000
 _NAME = re.compile(r"[A-Za-z0-9]+")
 _WORD = re.compile(r"[A-Za-z0-9]*")
 _SECTION = re.compile(r"""^(["']?)alias\1\s*:""", re.MULTILINE)
 
 #: renders a piece of the task text; None when that failed and is in the report
 RenderView = Callable[[View], View | None]
+
+
+class _TooMuch(Exception):
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
 
 
 @dataclass
@@ -55,7 +64,13 @@ def apply_aliases(view: View, inputs: Inputs, report: Report, render: RenderView
     aliases = _read_section(section, inputs, report, render)
     if aliases is None:
         return None
-    return _replace(rest, aliases, _direct(rest.text, aliases, inputs)), aliases
+    try:
+        replaced = _replace(rest, aliases, _direct(rest.text, aliases, inputs))
+    except _TooMuch as error:
+        message = f"aliases make more than {MAX_SIZE >> 20} MiB of text, or are used more than {_MOST_USES:,} times"
+        report.error("E203", message, rest.locate(error.offset), hint="split the task, or use shorter texts")
+        return None
+    return replaced, aliases
 
 
 def _separate(view: View) -> tuple[View | None, View]:
@@ -286,6 +301,8 @@ def _replace_at(text: str, at: int, sign: str, table: Mapping[str, str], builder
     does not, as in ACR Tasks.
     """
     while True:
+        if builder.length > MAX_SIZE or len(builder.pieces) > 2 * _MOST_USES:
+            raise _TooMuch(at)
         name = _word(text, at + 1)
         end = at + 1 + len(name)
         if not name and text.startswith(sign, end):

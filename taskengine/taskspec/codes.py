@@ -76,8 +76,8 @@ _TABLE = (
     ),
     Code(
         "E203",
-        "Templates do too much",
-        "Templates make more than 8 MiB of text, or loop far more often than any task needs.",
+        "Too much is made",
+        "Templates or aliases make more than 8 MiB of text, or work far more often than any task needs.",
         "Check the loops.",
     ),
     Code(

@@ -14,7 +14,7 @@ from taskengine.taskspec import catalog
 from taskengine.taskspec.catalog import Kind, Property
 from taskengine.taskspec.model import NetworkSpec, SecretSpec, StepSpec, TaskSpec, VolumeMount, VolumeSpec
 from taskengine.taskspec.nodes import Map, Node, Scalar, Seq, place_in
-from taskengine.taskspec.report import Report, did_you_mean
+from taskengine.taskspec.report import Report
 from taskengine.taskspec.scalar import as_bool, as_int, as_text, is_merge, is_null
 from taskengine.taskspec.source import View
 
@@ -108,7 +108,8 @@ class _Parser:
         found: tuple[SecretSpec, ...] = ()
         for key, value in self._entries(root):
             if isinstance(key, Scalar) and key.text == "secrets":
-                found = self._readers[Kind.SECRETS](value, "'secrets'") or ()
+                read = self._readers[Kind.SECRETS](value, "secrets")
+                found = read if isinstance(read, tuple) else ()
         return found
 
     # -- mappings ---------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ class _Parser:
         if key.text.startswith("x-"):  # a place to keep anchors, as in Compose files
             return
         few = f"known are: {', '.join(table)}" if len(table) < 12 else "the task reference lists all properties"
-        hint = did_you_mean(key.text, table) or few
+        hint = self._report.nearest(key.text, table) or few
         if table is catalog.STEP and key.text in catalog.TASK:
             hint = f"'{key.text}' belongs to the task, at the first column"
         elif table is catalog.TASK and key.text in catalog.STEP and not hint.startswith("did"):
@@ -343,13 +344,19 @@ class _Parser:
 class _StepName:
     """'step NAME', worked out only when a problem wants it: most steps have none."""
 
-    __slots__ = ("_index", "_node")
+    __slots__ = ("_index", "_node", "_text")
 
     def __init__(self, node: Map, index: int) -> None:
         self._node = node
         self._index = index
+        self._text = ""
 
     def __str__(self) -> str:
+        if not self._text:
+            self._text = self._name()
+        return self._text
+
+    def _name(self) -> str:
         flat = self._node.flat
         for key, value in zip(flat[::2], flat[1::2], strict=True):
             if isinstance(key, Scalar) and key.text == "id" and isinstance(value, Scalar):

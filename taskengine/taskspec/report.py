@@ -5,6 +5,7 @@ Knows nothing of tasks. Secrets that are known by then are taken out of every me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
@@ -14,6 +15,9 @@ from taskengine.taskspec.source import Source
 
 #: shorter secrets are not looked for in messages: they would only make them unreadable
 _SHORTEST_SECRET = 4
+#: nobody reads more hints than this
+_MOST_GUESSES = 50
+_NUMBER = re.compile(r"\d+")
 
 Related = tuple[tuple[str, Location], ...]
 
@@ -27,6 +31,12 @@ class Report:
         self._sources = {source.file: source for source in sources}
         self._problems: dict[tuple[str, Location | None, str], Problem] = {}
         self.errors = 0
+        self._guesses = 0
+
+    def nearest(self, word: str, known: Iterable[str]) -> str | None:
+        """A hint that names the nearest known word, if one is near. Guessing costs, so it ends after a while."""
+        self._guesses += 1
+        return did_you_mean(word, known) if self._guesses <= _MOST_GUESSES else None
 
     def know(self, source: Source) -> None:
         """Let the report quote lines of one more file."""
@@ -46,8 +56,9 @@ class Report:
         self, severity: Severity, code: str, message: str, at: Location | None, hint: str | None, related: Related
     ) -> None:
         message = self._masked(message)
-        key = (code, at, message)
-        if key in self._problems:  # a template's loop repeats the author's one mistake
+        # a template's loop repeats the author's one mistake, for step after step
+        key = (code, at, _NUMBER.sub("0", message) if at else message)
+        if key in self._problems:
             return
         source = self._sources.get(at.file) if at else None
         self._problems[key] = Problem(

@@ -96,7 +96,7 @@ class Builder:
         self._text = text
         self._parts: list[str] = []
         self._pieces: list[Piece] = []
-        self._length = 0
+        self.length = 0
 
     def copy(self, start: int, end: int) -> None:
         """Take over the old text from `start` to `end`."""
@@ -109,9 +109,9 @@ class Builder:
             self._add(text, src, verbatim=False)
 
     def _add(self, part: str, src: int, *, verbatim: bool) -> None:
-        self._pieces.append((self._length, len(part), src, verbatim))
+        self._pieces.append((self.length, len(part), src, verbatim))
         self._parts.append(part)
-        self._length += len(part)
+        self.length += len(part)
 
     def text(self) -> str:
         return "".join(self._parts)

@@ -23,7 +23,7 @@ def test_a_line_is_options_and_a_context() -> None:
         (".", (), "."),
         ("-", (), "-"),
         (". -t x", ("x",), "."),
-        ('-t "one:1" -t \'two:2\' .', ("one:1", "two:2"), "."),
+        ("-t \"one:1\" -t 'two:2' .", ("one:1", "two:2"), "."),
         ("--tag=x -ty .", ("x", "y"), "."),
         ('--build-arg NOTE="use -t carefully" -t real .', ("real",), "."),
         ("-t -t x .", ("-t", "x"), "."),

@@ -78,7 +78,7 @@ def test_a_name_alone_is_only_possible_where_nothing_is_inherited() -> None:
     assert plan(cmd(env=("NAME",))).steps[0].env == ("NAME",)
     assert codes(cmd(env=("NAME",)), env=("A=1",)) == ["E350"]
     assert codes(env=("NAME",)) == ["W301"]
-    assert codes(env=("NAME",), inputs=Inputs(env=("A=1",))) == ["E350", "W301"]
+    assert codes(env=("NAME",), inputs=Inputs(env=("A=1",))) == ["E350"]
 
 
 def test_without_networks_one_is_made_for_every_step() -> None:

@@ -33,7 +33,7 @@ from taskengine.taskspec.section import content_lines, find_version, flow_sectio
         ("version: {{ .Values.v }}\n", "{{ .Values.v }}", False),
         ("version: '{{ .Values.v }}'\n", "{{ .Values.v }}", False),
         ('{"version": "v1.1.0", "steps": []}', "v1.1.0", True),
-        ('\n# c\n{version: v1.1.0,\n steps: []}', "v1.1.0", True),
+        ("\n# c\n{version: v1.1.0,\n steps: []}", "v1.1.0", True),
         ('{"steps": [{"version": "v1.1.0"}]}', None, False),
         ("{{ if true }}\nversion: v1.1.0\n{{ end }}\n", "v1.1.0", True),
         ("", None, False),
