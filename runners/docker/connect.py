@@ -5,9 +5,11 @@ https://docs.docker.com/engine/manage-resources/contexts/
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -79,7 +81,8 @@ def _context(environ: Mapping[str, str]) -> Endpoint | None:
 
 def connect(endpoint: Endpoint) -> Engine:
     """An API client for the engine, its version negotiated. Raises Unreachable with what to do about it."""
-    import docker
+    with _without_paramiko(endpoint.host):
+        import docker
     import requests
     from docker.errors import DockerException
     from docker.tls import TLSConfig
@@ -102,6 +105,19 @@ def connect(endpoint: Endpoint) -> Engine:
         where = f"{endpoint.host} (context {endpoint.context})" if endpoint.context else endpoint.host
         raise Unreachable(f"no Docker Engine answers at {where}: {_short(error)}", hint=_hint(endpoint.host)) from error
     return cast(Engine, client)
+
+
+@contextlib.contextmanager
+def _without_paramiko(host: str) -> Iterator[None]:
+    """docker-py loads paramiko, half of its import time, for every address; only ssh:// ones have a use for it."""
+    if host.startswith("ssh://") or "paramiko" in sys.modules:
+        yield
+        return
+    sys.modules["paramiko"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["paramiko"]
 
 
 def _short(error: BaseException) -> str:
