@@ -222,6 +222,7 @@ class _Compiler:
         except LineError as error:
             self._line_error(step, "cmd", error, shift)
             return text, None
+        self._check_image(step, "cmd", line.image)
         operators = find_operators(text)
         if operators:
             first = operators[0]
@@ -245,6 +246,8 @@ class _Compiler:
         text = step.build or ""
         try:
             line = parse_build(text)
+            for tag in line.tags:
+                self._check_image(step, "build", tag)
             if step.cache.lower() == "enabled" and line.tags:
                 reference = cache_reference(
                     line.tags,
@@ -276,8 +279,15 @@ class _Compiler:
                 hint = "write one image an entry, as host/name:tag"
                 self._report.error("E421", f"'{image}' is no name of an image", at, hint=hint)
             else:
+                self._check_image(step, "push", image, index)
                 images.setdefault(normalised(image))
         return tuple(images)
+
+    def _check_image(self, step: StepSpec, name: str, image: str, item: int | None = None) -> None:
+        if image[:1] in ("/", ":"):
+            at = step.places.of(name, item) if step.places is not None else step.location
+            hint = "is $Registry, or what else stands in front of it, empty? Give --registry"
+            self._report.warning("W403", f"the image name '{image}' lacks its beginning", at, hint=hint)
 
 
 def normalised(image: str) -> str:

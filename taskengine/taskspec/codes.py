@@ -213,6 +213,13 @@ _TABLE = (
         "Where a shell is meant: IMAGE sh -c '...'.",
     ),
     Code(
+        "W403",
+        "Image name lacks its beginning",
+        "An image name begins with '/' or ':', which no engine accepts. Most often $Registry or another run "
+        "variable in front of it is empty.",
+        "Give --registry, or write the name out.",
+    ),
+    Code(
         "W402",
         "No name for the cache",
         "The registry cache of a build is named after its tag, the task and the step; here no valid name comes out.",

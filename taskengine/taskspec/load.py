@@ -17,7 +17,7 @@ from taskengine.errors import InvalidTask, Problem
 from taskengine.plan.compile import compile_into
 from taskengine.plan.model import Plan
 from taskengine.taskspec.alias import Aliases, apply_aliases, drop_comments
-from taskengine.taskspec.inputs import Inputs
+from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.model import SecretSpec, TaskSpec
 from taskengine.taskspec.nodes import Document, YamlError, read
 from taskengine.taskspec.parse import parse_secrets, parse_task
@@ -26,7 +26,7 @@ from taskengine.taskspec.secret import check_secrets, secret_values
 from taskengine.taskspec.section import content_lines, find_version, flow_section, is_flow, section_lines
 from taskengine.taskspec.source import Builder, Source, View
 from taskengine.taskspec.text import MAX_SIZE, decode
-from taskengine.taskspec.values import set_secrets, template_data
+from taskengine.taskspec.values import empty_fact, set_secrets, template_data
 
 
 @dataclass
@@ -48,7 +48,7 @@ def load_task(text: str | bytes, *, file: str, inputs: Inputs) -> LoadedTask:
         rendering = _Rendering(source, inputs)
         view = rendering.run()
         report = rendering.report
-        spec = _parse(view, report)
+        spec = _parse(view, report, inputs.facts)
         check_secrets(spec.secrets, report)
         aliases = rendering.aliases
         plan = compile_into(
@@ -91,11 +91,13 @@ def _quiet_collector() -> Iterator[None]:
         gc.enable()
 
 
-def _parse(view: View, report: Report) -> TaskSpec:
+def _parse(view: View, report: Report, facts: RunFacts) -> TaskSpec:
     try:
         document = read(view.text)
     except YamlError as error:
-        report.error(error.code, error.message, view.locate(error.offset), hint=error.hint)
+        at = view.locate(error.offset)
+        hint = empty_fact(view.source.line(at.line), facts) or error.hint
+        report.error(error.code, error.message, at, hint=hint)
         raise InvalidTask(report.problems, text=view.source.text) from None
     _warn_of_rest(document, view, report)
     return parse_task(document.root, view, report)
@@ -158,8 +160,8 @@ class _Rendering:
     def _get_secrets(self, view: View) -> None:
         specs = check_secrets(self._find_secrets(view), self.report)
         found = secret_values(specs, self.inputs, self.report)
-        # one that could not be got is empty, so that templates which use it raise no further problems
-        self._secret_data = {**{spec.id: "" for spec in specs}, **found}
+        # one that could not be got is some word, so that what uses it raises no further problems
+        self._secret_data = {**{spec.id: "unknown" for spec in specs}, **found}
         self.secrets = {**self.secrets, **found}
         self.report.secrets = tuple(self.secrets.values())
 

@@ -13,7 +13,7 @@ from taskengine.taskspec.inputs import Inputs
 from taskengine.taskspec.model import Places, SecretSpec
 from taskengine.taskspec.report import Report
 
-_GUID = re.compile(r"\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
+_GUID = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 
 
 def check_secrets(secrets: tuple[SecretSpec, ...], report: Report) -> tuple[SecretSpec, ...]:

@@ -41,6 +41,32 @@ def run_facts(facts: RunFacts) -> dict[str, str]:
     }
 
 
+#: what fills a fact that is empty
+_FACT_OPTIONS = {
+    "ID": "--id",
+    "Registry": "--registry",
+    "RegistryName": "--registry",
+    "Commit": "--commit",
+    "Branch": "--branch",
+    "SharedVolume": "--shared-volume",
+    "Date": "--date",
+    "GitTag": "--git-tag",
+    "Repository": "--repository",
+    "TaskName": "--task-name",
+}
+_FACT_USE = re.compile(r"(?:\$|\.Run\.)([A-Za-z]+)")
+
+
+def empty_fact(line: str, facts: RunFacts) -> str | None:
+    """A hint for a line that uses a fact of the run which is not known: what is left of it is often no YAML."""
+    known = run_facts(facts)
+    for match in _FACT_USE.finditer(line):
+        option = _FACT_OPTIONS.get(match.group(1))
+        if option and not known[match.group(1)]:
+            return f"{match.group(0)} is empty here; give {option}"
+    return None
+
+
 def template_data(inputs: Inputs, report: Report) -> dict[str, Any]:
     """All but `.Secrets`, which are known only later."""
     values = _values(inputs, report)

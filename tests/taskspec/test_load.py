@@ -112,6 +112,13 @@ steps:
     assert (second.env, second.retries) == (("A=1",), 0)
 
 
+def test_a_fact_that_is_missing_is_what_broke_the_line() -> None:
+    with pytest.raises(InvalidTask) as caught:
+        load("version: v1.1.0\nsteps:\n  - build: -t app:$ID .\n")
+    (problem,) = caught.value.problems
+    assert problem.hint == "$ID is empty here; give --id"
+
+
 def test_a_templated_version_leaves_aliases_off() -> None:
     loaded = load("version: {{ .Values.v }}\nsteps: [{cmd: x $OS}]\n", set=("v=v1.1.0",))
     assert not loaded.aliases

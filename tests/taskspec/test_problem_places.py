@@ -128,6 +128,7 @@ PLACES = [
     Wrong("W306", VOLUME + step("cmd: x", "volumeMounts: [{name: v, mountPath: m}]"), "6:20"),
     Wrong("W307", "volumes:\n  - name: v\n    secret: {a: '%%%'}\n" + ONE, "3:13"),
     Wrong("W401", step("cmd: busybox echo one; echo two"), "2:26"),
+    Wrong("W403", V11 + step("push: [a, $Registry/b]"), "3:24"),
     Wrong("W402", step("build: -t x .", "cache: enabled"), "3:12"),
 ]
 
