@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskengine.errors import RunnerError, Unreachable
@@ -14,7 +15,7 @@ from taskengine.runner import Cancel
 
 from .dial import Dial, EngineRefused
 from .failure import BuildCanceled, BuildLost
-from .guard import refuse_without_from
+from .guard import refuse_what_cannot_be_built
 from .model import BuildOutcome, BuildRequest, Progress
 from .relay import SocketFolder
 from .source import read_source
@@ -25,14 +26,19 @@ if TYPE_CHECKING:
 _ANSWER_S = 10.0
 
 
+Guard = Callable[[bytes, BuildRequest], None]
+
+
 class BuildKit:
     """Thread-safe; several builds may run at once, each with a session of its own, over one channel.
 
-    `guard` sees every Dockerfile before the engine does, and raises what build() then raises.
+    `folder` is where socket files may lie (see SocketFolder). `guard` sees every Dockerfile before the engine does, and
+    raises what build() then raises.
     """
 
-    def __init__(self, dial: Dial, *, guard: Callable[[bytes], None] = refuse_without_from) -> None:
+    def __init__(self, dial: Dial, *, folder: Path | None = None, guard: Guard = refuse_what_cannot_be_built) -> None:
         self._dial = dial
+        self._below = folder
         self._guard = guard
         self._lock = threading.Lock()
         self._folder: SocketFolder | None = None
@@ -99,7 +105,7 @@ class BuildKit:
             if self._channel is None or self._folder is None:
                 from .channel import Channel
 
-                self._folder = SocketFolder()
+                self._folder = SocketFolder(self._below)
                 self._channel = Channel(self._dial, self._folder)
             return self._channel, self._folder
 

@@ -1,50 +1,39 @@
-"""Refuses a Dockerfile that would harm the engine: one without FROM ends dockerd, with every container on it.
+"""Judges a Dockerfile before the engine sees it: one without FROM ends dockerd, with every container on it.
 
-Reads just enough of the syntax to be sure: comments, continued lines, the escape directive. Everything else that is
-wrong with a Dockerfile is BuildKit's to say. Pure: bytes in, an error or nothing out.
+A file that names its own frontend (`# syntax=` in the first line, which every BuildKit knows) is that frontend's to
+judge, and is parsed in a container of its own. Pure: bytes in, an error or nothing out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+
+from taskengine.dockerfile.scan import check
+from taskengine.errors import Problem, Severity
 
 from .failure import BuildFailed
+from .model import BuildRequest
 
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
-
-
-def refuse_without_from(dockerfile: bytes) -> None:
-    """Raise BuildFailed unless an instruction other than ARG comes first or a FROM follows the ARGs.
-
-    An instruction before FROM that is no ARG makes BuildKit stop with an error of its own, which does no harm.
-    """
-    words = list(_instructions(dockerfile.decode("utf-8", "replace")))
-    if not words:
-        raise BuildFailed("the Dockerfile is empty", hint="begin it with FROM, for example 'FROM scratch'")
-    if all(word == "ARG" for word in words):
-        raise BuildFailed("the Dockerfile has no FROM", hint="name the base image, for example 'FROM scratch'")
+_OWN_FRONTEND = re.compile(rb"#[ \t]*syntax[ \t]*=[ \t]*\S", re.IGNORECASE)
 
 
-def _instructions(text: str) -> Iterator[str]:
-    """The first word of each instruction, in capitals."""
-    lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
-    continued = re.compile(re.escape(_escape(lines)) + r"[ \t]*$")
-    inside = False
-    for line in lines:
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if not inside:
-            yield stripped.split(None, 1)[0].upper()
-        inside = continued.search(line) is not None
+def refuse_what_cannot_be_built(dockerfile: bytes, request: BuildRequest) -> None:
+    """Raise BuildFailed for the first thing in the file that no builder accepts, with its line."""
+    if _OWN_FRONTEND.match(dockerfile):
+        return
+    problems = check(
+        dockerfile.decode("utf-8", "replace"),
+        build_args=request.build_args,
+        target=request.target,
+        platform=request.platform,
+        file=request.dockerfile,
+    )
+    for problem in problems:
+        if problem.severity is Severity.ERROR:
+            raise _failure(problem)
 
 
-def _escape(lines: list[str]) -> str:
-    for line in lines:
-        found = _DIRECTIVE.match(line.strip())
-        if not found:
-            break
-        if found[1].lower() == "escape":
-            return found[2]
-    return "\\"
+def _failure(problem: Problem) -> BuildFailed:
+    where = f"{problem.location}: " if problem.location is not None else ""
+    line = problem.location.line if problem.location is not None else None
+    return BuildFailed(f"{where}{problem.message}", hint=problem.hint, line=line)

@@ -100,10 +100,13 @@ class Relay:
 
 
 class SocketFolder:
-    """A folder for socket files that nobody else may enter; gone after close(), or when the process ends."""
+    """A folder for socket files that nobody else may enter; gone after close(), or when the process ends.
 
-    def __init__(self) -> None:
-        self.path = _private_folder()
+    `below` is a private folder with a short path to put it in, which whoever gave it removes even after a kill -9.
+    """
+
+    def __init__(self, below: Path | None = None) -> None:
+        self.path = _private_folder() if below is None else tempfile.mkdtemp(prefix="bk-", dir=below)
         self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def listen(self, name: str) -> socket.socket:

@@ -36,12 +36,12 @@ class Source:
     shared_key: str = ""
 
 
-def read_source(request: BuildRequest, guard: Callable[[bytes], None]) -> Source:
+def read_source(request: BuildRequest, guard: Callable[[bytes, BuildRequest], None]) -> Source:
     """Read and check the Dockerfile, and lay out what the engine may fetch."""
     home = request.context if request.dockerfile_dir is None else request.dockerfile_dir
     files = _dockerfile(home, request.dockerfile)
     name = posixpath.basename(request.dockerfile) or "Dockerfile"
-    guard(files[name])
+    guard(files[name], request)
     if isinstance(request.context, LocalDir) and request.context.excludes is not None:
         # an ignore file of the Dockerfile's own goes before the context's; the comment keeps it from being empty
         files[f"{name}.dockerignore"] = "\n".join(("# as asked", *request.context.excludes, "")).encode()

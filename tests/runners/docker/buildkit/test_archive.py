@@ -51,7 +51,7 @@ def test_what_is_no_archive_is_refused() -> None:
         read_files(lambda: io.BytesIO(b"nonsense" * 200), ("Dockerfile",), largest=99)
 
 
-def guard(_: bytes) -> None: ...
+def guard(_: bytes, __: BuildRequest) -> None: ...
 
 
 def test_the_dockerfile_is_offered_as_the_bytes_that_were_checked(tmp_path: Path) -> None:
