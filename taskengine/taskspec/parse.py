@@ -44,7 +44,7 @@ class NodePlaces:
         if node is None:
             return self._view.locate(self._node.start)
         if isinstance(node, Seq) and item is not None and item < len(node.items):
-            node = node.items[item]
+            return self._view.locate(node.items[item].start)
         if isinstance(node, Scalar) and not node.text and node.start == node.end:
             return self._view.locate(self._keys[name].start)  # nothing is written there: its name is
         return self._view.locate(node.start)
@@ -207,8 +207,7 @@ class _Parser:
             number = as_int(node)
             if number is not None:
                 return number
-            hint = "remove the quotes" if node.style in ("'", '"') and node.text.strip("-+").isdigit() else None
-            self._error("E108", f"'{name}' is a whole number, not '{_short(node.text)}'", node, hint)
+            self._error("E108", f"'{name}' is a whole number, not '{_short(node.text)}'", node, _number_hint(node))
             return _MISSING
         return self._mismatch(node, name, "a whole number")
 
@@ -362,6 +361,18 @@ class _StepName:
             if isinstance(key, Scalar) and key.text == "id" and isinstance(value, Scalar):
                 return f"step '{_short(value.text)}'"
         return f"step {self._index + 1}"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _number_hint(node: Scalar) -> str | None:
+    text = node.text
+    if node.style in ("'", '"') and text.strip("-+").isdecimal():
+        return "remove the quotes"
+    if len(text) < 12 and text.isascii() and text[:-1].isdigit() and text[-1] in _UNITS:
+        return f"durations are whole seconds: {int(text[:-1]) * _UNITS[text[-1]]}"
+    return None
 
 
 def _shape(node: Node) -> str:

@@ -119,6 +119,17 @@ def test_a_fact_that_is_missing_is_what_broke_the_line() -> None:
     assert problem.hint == "$ID is empty here; give --id"
 
 
+@pytest.mark.parametrize(("written", "hint"), [('"30"', "remove the quotes"), ("5m", "whole seconds: 300"), ("x", "")])
+def test_a_wrong_number_says_how_to_write_it(written: str, hint: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        load(f"stepTimeout: {written}\nsteps: []\n")
+    assert hint in (caught.value.problems[0].hint or "")
+
+
+def test_an_empty_entry_of_a_list_is_shown_at_its_own_line() -> None:
+    assert problems("steps:\n  - push:\n    - a\n    -\n") == ["E421 t.yaml:4:6"]
+
+
 def test_a_templated_version_leaves_aliases_off() -> None:
     loaded = load("version: {{ .Values.v }}\nsteps: [{cmd: x $OS}]\n", set=("v=v1.1.0",))
     assert not loaded.aliases
