@@ -59,7 +59,7 @@ class BuildKit:
         return self._platforms if self.available() else ()
 
     def _ask(self) -> bool:
-        channel, _ = self._open()
+        channel = self._open()
         from .wire import grpc
 
         try:
@@ -82,12 +82,10 @@ class BuildKit:
         if cancel.is_set:
             raise BuildCanceled(cancel.reason or "canceled")
         source = read_source(request, self._guard)
-        channel, folder = self._open()
+        channel = self._open()
         from .solve import Attempt
 
-        attempt = Attempt(
-            channel=channel, dial=self._dial, folder=folder, source=source, cancel=cancel, progress=progress
-        )
+        attempt = Attempt(channel=channel, dial=self._dial, source=source, cancel=cancel, progress=progress)
         for last in (False, True):
             try:
                 return attempt.run(request)
@@ -98,7 +96,7 @@ class BuildKit:
                     raise
         raise AssertionError("unreachable")
 
-    def _open(self) -> tuple[Channel, SocketFolder]:
+    def _open(self) -> Channel:
         with self._lock:
             if self._closed:
                 raise RunnerError("BuildKit's client is closed")
@@ -107,7 +105,7 @@ class BuildKit:
 
                 self._folder = SocketFolder(self._below)
                 self._channel = Channel(self._dial, self._folder)
-            return self._channel, self._folder
+            return self._channel
 
     def close(self) -> None:
         """Leave nothing behind; builds that run are canceled. May be called twice, and before anything was built."""

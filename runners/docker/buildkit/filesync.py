@@ -1,7 +1,7 @@
 """BuildKit's file synchronisation, the sending side: tell what is there, then send what the engine asks for.
 
-The engine keeps the files of earlier builds and compares them by size and time, so only changed files travel. gRPC
-takes one packet at a time from the generator here, so nothing piles up in memory however large a file is.
+The engine keeps the files of earlier builds and compares them by size and time, so only changed files travel. Packets
+are made as the connection takes them, so nothing piles up in memory however large a file is.
 
 Must not know builds or engines; files come from a Tree.
 """
@@ -13,7 +13,7 @@ import posixpath
 import queue
 import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ class Sender:
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def packets(self, requests: Iterable[Any]) -> Iterator[Any]:
+        """Packets, and None where the next one has to be waited for."""
         reader = threading.Thread(target=self._read, args=(requests,), name="buildkit-filesync", daemon=True)
         reader.start()
         for entry in self._tree.walk(self._selection):
@@ -58,11 +59,17 @@ class Sender:
                     return
                 yield from self._file(number)
         yield pb.Packet(type=STAT)
-        while (number := self._asked.get()) is not None:
+        while (number := (yield from self._next())) is not None:
             if number < 0:
                 yield pb.Packet(type=FINISH)
                 return
             yield from self._file(number)
+
+    def _next(self) -> Generator[None, None, int | None]:
+        """What is asked for next. Before it waits, what was said so far has to go."""
+        if self._asked.empty():
+            yield None
+        return self._asked.get()
 
     def stop(self) -> None:
         """End a transfer that waits for a request which will not come."""

@@ -20,7 +20,6 @@ from .dial import Dial, EngineRefused
 from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, hint_for, plain, sounds_lost
 from .locate import line_of
 from .model import BuildOutcome, BuildRequest, Progress
-from .relay import SocketFolder
 from .session import Offer, Session
 from .source import Source
 from .watch import Watch, resolved
@@ -39,7 +38,6 @@ class Attempt:
 
     channel: Channel
     dial: Dial
-    folder: SocketFolder
     source: Source
     cancel: Cancel
     progress: Callable[[Progress], None]
@@ -59,7 +57,7 @@ class Attempt:
         )
         key = self.source.shared_key
         try:
-            return Session(ident=ident, offer=offer, dial=self.dial, folder=self.folder, shared_key=key)
+            return Session(ident=ident, offer=offer, dial=self.dial, shared_key=key)
         except (OSError, EngineRefused) as error:
             raise BuildLost(f"the engine does not take a build session: {error}") from error
 

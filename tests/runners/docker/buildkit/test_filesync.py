@@ -16,7 +16,8 @@ class Receiver:
     def __init__(self, tree: Tree) -> None:
         self.sent = Sent()
         self._requests: queue.Queue[Any] = queue.Queue()
-        self.packets = Sender(tree, Selection(), self.sent).packets(iter(self._requests.get, None))
+        packets = Sender(tree, Selection(), self.sent).packets(iter(self._requests.get, None))
+        self.packets = (packet for packet in packets if packet is not None)
 
     def stats(self) -> list[Any]:
         found = []
