@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runners.docker import lanes, sandbox
-from runners.docker.build import Builder
 from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
 from runners.docker.container import Place, container_config, may_share_namespace
@@ -37,6 +36,7 @@ from taskengine.runs.event import Event, ImageReady, Notice, StepProgress, StepR
 from taskengine.runs.model import ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
+    from runners.docker.build import Builder
     from taskengine.registry.auth import Logins
 
 _SOCKET = "/var/run/docker.sock"
@@ -52,7 +52,7 @@ class Facts:
 
 
 class DockerRunner:
-    """Implements taskengine.runner.Runner for one run. `emit` hears of what concerns no single attempt."""
+    """Implements taskengine.runner.Runner for one run."""
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class DockerRunner:
         journal: Journal,
         logins: Logins,
         ambient: Ambient,
-        emit: Callable[[Event], None],
     ) -> None:
         self._api = api
         self._endpoint = endpoint
@@ -71,13 +70,13 @@ class DockerRunner:
         self._journal = journal
         self._logins = logins
         self._ambient = ambient
-        self._emit = emit
         self._lock = threading.Lock()
         self._background = ThreadPoolExecutor(4, thread_name_prefix="docker-run")
         self._discards: list[Future[None]] = []
         self._detached: list[tuple[str, threading.Thread]] = []
         self._told: set[str] = set()
         self._prepared = False
+        self._builder: Builder | None = None
         self._kept = False
         self._images = Images(api, logins, platform=context.platform)
 
@@ -97,13 +96,18 @@ class DockerRunner:
             self._api, exits=self._exits, starts_at_once=max(2, min(8, facts.processors * 2)), discard=self._discard
         )
         self._pusher = Pusher(self._api, self._logins)
-        self._builder = Builder(self._api, self._context, self._scope, self._logins, temp_dir=self._journal.temp_dir)
+        if any(step.type is StepType.BUILD for step in plan.steps):
+            self._builder = self._make_builder()
         commands = [step for step in plan.steps if step.type is StepType.CMD]
         built = _built_images(plan.steps)
         self._images.prefetch(i for s in commands if _normal(i := _image(s)) not in built)
         if commands:
-            self._background.submit(self._exits.listen)
-            self._background.submit(self._warm_up, commands, facts)
+            self._warm_up(commands, facts)
+
+    def _make_builder(self) -> Builder:
+        from runners.docker.build import Builder
+
+        return Builder(self._api, self._context, self._scope, self._logins, temp_dir=self._journal.temp_dir)
 
     def _facts(self) -> Facts:
         import requests
@@ -124,12 +128,11 @@ class DockerRunner:
 
     def _warm_up(self, commands: Sequence[PlannedStep], facts: Facts) -> None:
         """Make ahead what the first steps need. Whatever fails here fails again, with its reason, in the step."""
-        with contextlib.suppress(Exception):
-            self._background.submit(self._scope.workspace)
-            self._background.submit(self._scope.home)
-            own = [s for s in commands if self._scope.is_own_network(s.network)]
-            if sandbox.supports(facts.architecture):
-                self._sandboxes.warm(lanes.assign(own, may_share_namespace))
+        own = [step for step in commands if self._scope.is_own_network(step.network)]
+        if sandbox.supports(facts.architecture):
+            self._sandboxes.warm(lanes.assign(own, may_share_namespace))
+        for make in (self._scope.workspace, self._scope.home, self._exits.listen):
+            self._background.submit(make)
 
     def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
         """One attempt. What the engine refuses is the step's failure; an engine that is gone is a RunnerError."""
@@ -188,7 +191,8 @@ class DockerRunner:
             keep=step.keep,
             before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_folders,
         )
-        self._builder.workspace_may_change()
+        if self._builder is not None:
+            self._builder.workspace_may_change()
         if step.detach or (cmd_options is not None and cmd_options.all("detach")):
             started = self._containers.detach(step.id, job, attempt)
             with self._lock:
@@ -224,6 +228,8 @@ class DockerRunner:
     # build and push
 
     def _build(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        if self._builder is None:
+            raise RunnerError(f"step {step.id!r} is not of the plan that was prepared")
         result = self._builder.build(step, attempt, now=self._ambient.now)
         for image in result.images:
             attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=image))
@@ -291,7 +297,8 @@ class DockerRunner:
             self._background.shutdown(wait=True)
             return
         self._stop_detached()
-        self._builder.close()
+        if self._builder is not None:
+            self._builder.close()
         self._exits.close()
         self._sandboxes.close()
         self._background.shutdown(wait=True)

@@ -29,19 +29,27 @@ class Sandboxes:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
 
     def warm(self, lanes: Sequence[Lane]) -> None:
-        """Begin to start the sandboxes that pay: a lane of one step that starts at once gains nothing from one."""
-        for lane in lanes:
-            if lane.at_once:
-                with self._lock:
-                    self._direct.add(lane.steps[0])
-            if len(lane.steps) > 1 or not lane.at_once:
-                with self._lock:
-                    self._lanes |= dict.fromkeys(lane.steps, lane)
-                with contextlib.suppress(RuntimeError):  # the run ended meanwhile
-                    self._pool.submit(self._begin, lane)
+        """Begin to start the sandboxes that pay: a lane of one step that starts at once gains nothing from one.
 
-    def _begin(self, lane: Lane) -> None:
-        future: Future[str] = Future()
+        Of the lanes that start at once the first one's first step waits for its sandbox, which costs less than two
+        namespaces; the others' first steps would wait too long and take their own.
+        """
+        promised = False
+        for lane in lanes:
+            if lane.at_once and len(lane.steps) == 1:
+                continue
+            future: Future[str] = Future()
+            with self._lock:
+                self._lanes |= dict.fromkeys(lane.steps, lane)
+                if lane.at_once and not promised:
+                    promised = True
+                    self._begun[lane.id] = future
+                elif lane.at_once:
+                    self._direct.add(lane.steps[0])
+            with contextlib.suppress(RuntimeError):  # the run ended meanwhile
+                self._pool.submit(self._begin, lane, future)
+
+    def _begin(self, lane: Lane, future: Future[str]) -> None:
         with self._lock:
             names = [step for step in lane.steps if step not in self._direct]
             if not names:
@@ -68,3 +76,6 @@ class Sandboxes:
     def close(self) -> None:
         """Start no more; return when none is being started."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            for future in self._begun.values():
+                future.cancel()  # promised and never begun

@@ -41,8 +41,11 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     kept_volumes = {m.get("Name") for c in kept for m in c.get("Mounts", [])}
     with ThreadPoolExecutor(8) as pool:
         for c in containers:
-            if c not in kept:
-                pool.submit(gone, f"container {c['Id'][:12]}", api.remove_container, c["Id"], v=True, force=True)
+            what = f"container {c['Id'][:12]}"
+            if c in kept:
+                pool.submit(gone, what, api.stop, c["Id"], timeout=2)  # its network can only go once it has stopped
+            else:
+                pool.submit(gone, what, api.remove_container, c["Id"], v=True, force=True)
     with ThreadPoolExecutor(4) as pool:
         for network in api.networks(filters=mine):
             pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])

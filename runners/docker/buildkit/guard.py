@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-from taskengine.dockerfile.scan import check
 from taskengine.errors import Problem, Severity
 
 from .failure import BuildFailed
@@ -21,6 +20,8 @@ def refuse_what_cannot_be_built(dockerfile: bytes, request: BuildRequest) -> Non
     """Raise BuildFailed for the first thing in the file that no builder accepts, with its line."""
     if _OWN_FRONTEND.match(dockerfile):
         return
+    from taskengine.dockerfile.scan import check
+
     problems = check(
         dockerfile.decode("utf-8", "replace"),
         build_args=request.build_args,
