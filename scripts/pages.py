@@ -171,15 +171,15 @@ goes on; the step's record keeps the failure.
 def _templates() -> str:
     from taskengine.template.functions import catalog as functions
 
-    names = ", ".join(f"`{name}`" for name in sorted(functions.names(), key=str.lower))
+    names = ", ".join(f"`{name}`" for name in sorted(functions.names(), key=lambda name: (name.lower(), name)))
     return (
         "## Templates\n\nThe language is Go's text/template: `{{ if }}`, `{{ range }}`, `{{ with }}`, `{{ define }}`, "
         "variables, pipelines. What is missing renders as nothing. Templates run before YAML is read, so that they can "
         "write whole steps. These functions are there:\n\n"
         f"{names}.\n\n"
         "They are Go's and those of Sprig 2.22. `env` and `expandenv` see an empty environment, `getHostByName` knows "
-        "addresses and localhost only, and times are in UTC, so that a rendering depends on nothing but what it was given. Random values "
-        "and new keys differ from run to run, of course.\n"
+        "addresses and localhost only, and times are in UTC, so that a rendering depends on nothing but what it was "
+        "given. Random values and new keys differ from run to run, of course.\n"
     )
 
 
