@@ -12,25 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskengine.journals import any_journal, data_folder, journal_folder
+
 if TYPE_CHECKING:
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
     from runners.docker.runner import DockerRunner
     from taskengine.runner import RunContext
-    from taskengine.runs.event import Event
     from taskengine.taskspec.model import SecretSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment says, read once. `data_dir` is where this user's runs leave their journals."""
+    """What the environment says, read once. `data_dir` is where this user's data is."""
 
     data_dir: Path
     environ: Mapping[str, str] = field(repr=False, hash=False, compare=False)
 
     @property
     def journals(self) -> Path:
-        return self.data_dir / "runs"
+        """Where runs leave their journals."""
+        return Path(journal_folder(self.environ))
 
 
 @functools.cache
@@ -40,26 +42,17 @@ def settings() -> Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """ACR_TASK_DATA, else the platform's own folder for data (XDG Base Directory Specification)."""
-    if given := environ.get("ACR_TASK_DATA"):
-        data = Path(given).absolute()
-    else:
-        home = Path(environ.get("HOME") or Path.home())
-        data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "acr-task"
-    return Settings(data_dir=data, environ=dict(environ))
+    """The environment, looked at as it is now."""
+    return Settings(data_dir=Path(data_folder(environ)), environ=dict(environ))
 
 
 def sweep_dead_runs() -> tuple[str, ...]:
     """Remove what runs of killed processes left. Costs one look into a folder when there are none."""
-    folder = settings().journals
-    try:
-        if not any(entry.name.endswith(".json") for entry in os.scandir(folder)):
-            return ()
-    except OSError:
+    if not any_journal(settings().environ):
         return ()
     from runners.docker.sweep import sweep_dead_runs
 
-    return sweep_dead_runs(folder)
+    return sweep_dead_runs(settings().journals)
 
 
 def endpoint(using: Settings) -> Endpoint:
@@ -87,7 +80,7 @@ def engine_platform(using: Settings) -> str:
     return f"{version.get('Os', 'linux')}/{version.get('Arch', 'amd64')}"
 
 
-def runner_for(context: RunContext, using: Settings, *, emit: Callable[[Event], None]) -> DockerRunner:
+def runner_for(context: RunContext, using: Settings) -> DockerRunner:
     """The Docker runner for one run, on the engine of this environment. Raises Unreachable."""
     from runners.docker.journal import Journal
     from runners.docker.runner import DockerRunner
@@ -102,7 +95,6 @@ def runner_for(context: RunContext, using: Settings, *, emit: Callable[[Event], 
         journal=Journal(using.journals, context.run_id, where),
         logins=Logins.read(using.environ),
         ambient=Ambient.system(),
-        emit=emit,
     )
 
 
@@ -123,3 +115,28 @@ def secret_resolver(using: Settings) -> Callable[[Sequence[SecretSpec]], Mapping
         return Resolver(load_table(path), using.environ).resolve(specs)
 
     return resolve
+
+
+def image_aliases(using: Settings) -> Mapping[str, str] | None:
+    """The user's own table of image aliases (names at the head of a `cmd`), None where there is none.
+
+    It is the file that ACR_TASK_IMAGE_ALIASES names, else image-aliases.yaml in the data folder: names and images, as
+    in `bash: registry.example.com/tools/bash:1`. It adds to the built-in table and goes before it.
+    """
+    from taskengine.errors import InvalidInput
+
+    given = using.environ.get("ACR_TASK_IMAGE_ALIASES")
+    path = Path(given) if given else using.data_dir / "image-aliases.yaml"
+    if not given and not path.exists():
+        return None
+    import yaml
+
+    from taskengine.taskspec.catalog import IMAGE_ALIASES
+
+    try:
+        table = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"the table of image aliases {path} cannot be read: {error}") from error
+    if not isinstance(table, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in table.items()):
+        raise InvalidInput(f"{path} is no table of image aliases", hint="write one `name: image` a line")
+    return {**IMAGE_ALIASES, **table}

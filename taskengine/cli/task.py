@@ -52,6 +52,7 @@ def inputs_of(options: TaskOptions, *, platform: str = "", run_id: str = "") -> 
         network=options.network,
         env=options.env,
         strict=options.strict,
+        image_aliases=wiring.image_aliases(wiring.settings()),
         resolve_secrets=wiring.secret_resolver(wiring.settings()),
     )
 

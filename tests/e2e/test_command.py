@@ -227,3 +227,15 @@ def test_forty_parallel_steps_print_whole_lines(acr: Command) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 40 * 201
     assert all(re.fullmatch(r"t\d+ +\| 100\d{3}", line) for line in lines)
+
+
+def test_image_aliases_are_the_users_to_set(acr: Command) -> None:
+    table = acr.folder / "aliases.yaml"
+    table.write_text("bash: busybox:1\n")
+    task = acr.task("version: v1.1.0\nsteps:\n  - {id: a, cmd: bash echo mine}\n")
+    done = acr("run", task, "/dev/null", env={"ACR_TASK_IMAGE_ALIASES": str(table)})
+    assert (done.returncode, done.stdout) == (0, "a | mine\n"), done.stderr
+    table.write_text("- no table\n")
+    done = acr("plan", task, env={"ACR_TASK_IMAGE_ALIASES": str(table)})
+    assert done.returncode == 2
+    assert "aliases.yaml" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskengine.cli.view.chart import bars
 from taskengine.cli.view.clean import plain_text, terminal_text
 from taskengine.cli.view.tree import Look
 from taskengine.cli.view.words import count, seconds, size, table
@@ -43,21 +44,22 @@ def _steps(record: RunRecord, look: Look) -> list[str]:
         slow = {s.id for s in sorted(shown, key=lambda s: -s.duration)[: MOST // 2]}
         shown = [s for s in shown if s.id in bad or s.id in slow][:MOST]
         more = len(record.steps) - len(shown)
-    rows = [("STEP", "TYPE", "STATUS", "TIME", "ATTEMPTS", "")]
+    drawn = bars(record, unicode=look.unicode)
+    critical = set(record.critical_path)
+    rows = [("", "STEP", "TYPE", "STATUS", "TIME", "", "AFTER")]
     rows += [
         (
+            "*" if s.id in critical and len(critical) > 1 else "",
             s.id,
             s.type,
             "failed (ignored)" if s.error_ignored else s.status.value,
             seconds(s.duration) if s.attempts else "",
-            str(s.attempts) if s.attempts else "",
-            plain_text(s.message.split("\n")[0])[:80]
-            if s.status is not StepStatus.SUCCEEDED or s.error_ignored
-            else "",
+            drawn.get(s.id, ""),
+            _remark(s),
         )
         for s in shown
     ]
-    head, *body = table(rows, right=(3, 4))
+    head, *body = table(rows, right=(4,))
     styles = {StepStatus.FAILED: "bad", StepStatus.SUCCEEDED: ""}
     lines = ["", look.paint(head, "bold")]
     lines += [
@@ -65,6 +67,16 @@ def _steps(record: RunRecord, look: Look) -> list[str]:
         for line, s in zip(body, shown, strict=True)
     ]
     return lines + ([look.paint(f"... and {count(more, 'more step')}", "dim")] if more else [])
+
+
+def _remark(step: StepRecord) -> str:
+    """What the step waited for; what went wrong; how often it was tried."""
+    parts = [", ".join(step.needs) if len(step.needs) <= 4 else count(len(step.needs), "step")]
+    if step.attempts > 1:
+        parts.append(f"({count(step.attempts, 'attempt')})")
+    if step.message and (step.status is not StepStatus.SUCCEEDED or step.error_ignored):
+        parts.append(plain_text(step.message.split("\n")[0])[:80])
+    return "  ".join(part for part in parts if part)
 
 
 def _path(record: RunRecord) -> list[str]:
@@ -75,7 +87,7 @@ def _path(record: RunRecord) -> list[str]:
     path = list(record.critical_path)
     if len(path) > 12:
         path = [*path[:6], f"... {len(path) - 11} more ...", *path[-5:]]
-    return ["", f"critical path: {' > '.join(path)} ({seconds(total)})"]
+    return ["", f"* critical path: {' > '.join(path)} ({seconds(total)})"]
 
 
 def _images(record: RunRecord) -> list[str]:

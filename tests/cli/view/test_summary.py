@@ -27,9 +27,9 @@ def text(run: RunRecord, *, quiet: bool = False) -> str:
 def test_every_step_has_its_status_time_and_attempts() -> None:
     lines = text(record(step("a"), step("b", duration=61.0, attempts=3))).split("\n")
     assert lines[1:4] == [
-        "STEP  TYPE  STATUS      TIME  ATTEMPTS",
-        "a     cmd   succeeded   1.0s         1",
-        "b     cmd   succeeded  1m01s         3",
+        "  STEP  TYPE  STATUS      TIME    AFTER",
+        "  a     cmd   succeeded   1.0s",
+        "  b     cmd   succeeded  1m01s    (3 attempts)",
     ]
 
 
