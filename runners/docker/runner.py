@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from taskengine.errors import InvalidInput, RunnerError, Unreachable
 from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, RunContext
-from taskengine.runs.event import Event, ImageReady, Notice, StepProgress, StepRetrying
+from taskengine.runs.event import ImageReady, Notice, StepProgress, StepRetrying
 from taskengine.runs.model import ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskengine.cli.entry import INTERRUPTED
@@ -18,6 +20,7 @@ from taskengine.cli.view.face import Pipe, View
 
 if TYPE_CHECKING:
     from taskengine.logs.mask import Mask
+    from taskengine.logs.store import FileLog
     from taskengine.plan.model import Plan
     from taskengine.runner import RunContext
     from taskengine.runs.event import Event
@@ -47,18 +50,17 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
     from taskengine import wiring
     from taskengine.ambient import Ambient
     from taskengine.cli.interrupt import Interrupts
-    from taskengine.cli.view.folder import FolderSink
+    from taskengine.logs.sink import TeeSink
     from taskengine.runner import Cancel
     from taskengine.scheduler.loop import execute
 
     cancel = Cancel()
     ambient = Ambient.system()
     out = Pipe(sys.stdout.buffer, on_lost=lambda: _later(cancel, "nobody reads the output any more"))
-    folder = FolderSink(display.log_dir) if display.log_dir else None
+    folder = _log_folder(display.log_dir)
     view = view_for(display, out)
-    log = _Log(view, folder)
-    listener = _Listener(view, mask)
-    runner = wiring.runner_for(context, wiring.settings(), emit=listener)
+    log = view if folder is None else TeeSink(view, folder)
+    runner = wiring.runner_for(context, wiring.settings())
     kill = getattr(runner, "kill", None) or runner.cleanup
     bounds = {} if limits.max_parallel is None else {"max_parallel": limits.max_parallel}
     sys.stdout.flush()
@@ -67,7 +69,7 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
             plan,
             runner,
             run_id=shown_id,
-            listener=listener,
+            listener=_Listener(view, mask.warnings),
             log=log,
             cancel=cancel,
             ambient=ambient,
@@ -112,9 +114,7 @@ def view_for(display: Display, out: Pipe) -> View:
         from taskengine.cli.view.terminal import look, size
 
         return LiveView(out, look=look(no_color=display.no_color), clock=time.monotonic, size=size)
-    from taskengine.cli.view.lines import PrefixSink
-
-    return PlainView(words, PrefixSink(out.write))
+    return PlainView(words, out.write)
 
 
 def _is_live(display: Display) -> bool:
@@ -134,36 +134,30 @@ def _conclude(record: RunRecord, display: Display, *, live: bool) -> None:
 
 
 class _Listener:
-    """Hands events to the view. The scheduler has masked its own; what a runner says by itself passes here too."""
+    """Hands events to the view, and the warnings that were there before the run behind the first one."""
 
-    def __init__(self, view: View, mask: Mask) -> None:
+    def __init__(self, view: View, warnings: Iterable[str]) -> None:
         self._view = view
-        self._mask = mask
+        self._warnings = tuple(warnings)
 
     def __call__(self, event: Event) -> None:
-        from taskengine.runs.event import Notice, RunStarted
-
-        if isinstance(event, Notice):
-            event = replace(event, message=self._mask.text(event.message))
         self._view.event(event)
-        if isinstance(event, RunStarted):
-            for warning in self._mask.warnings:
-                self._view.say(warning, "warning")
+        for warning in self._warnings:
+            self._view.say(warning, "warning")
+        self._warnings = ()
 
 
-class _Log:
-    """The log's way to the view and, where asked for, to files."""
+def _log_folder(name: str) -> FileLog | None:
+    """`--log-dir`: each step's output as a file of its own, byte for byte."""
+    if not name:
+        return None
+    from taskengine.errors import InvalidInput
+    from taskengine.logs.store import FileLog
 
-    def __init__(self, view: View, folder: object) -> None:
-        self._sinks = (view,) if folder is None else (view, folder)
-
-    def write(self, step: str, stream: int, data: bytes) -> None:
-        for sink in self._sinks:
-            sink.write(step, stream, data)  # type: ignore[attr-defined]
-
-    def end(self, step: str) -> None:
-        for sink in self._sinks:
-            sink.end(step)  # type: ignore[attr-defined]
+    try:
+        return FileLog(Path(name))
+    except OSError as error:
+        raise InvalidInput(f"--log-dir {name}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _later(cancel: object, reason: str) -> None:

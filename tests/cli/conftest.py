@@ -40,7 +40,7 @@ def wiring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wiring:
     """Stands for taskengine.wiring; change it before the command is called."""
     made = Wiring()
 
-    def runner_for(context: Any, settings: Any, *, emit: Callable[[Any], None]) -> NoopRunner:
+    def runner_for(context: Any, settings: Any) -> NoopRunner:
         made.contexts.append(context)
         made.runners.append(NoopRunner(made.behaviour))
         return made.runners[-1]

@@ -12,8 +12,10 @@ import pytest
 
 from runners.noop.runner import NoopRunner, Script
 from taskengine.errors import Unreachable
+from taskengine.plan.model import PlannedStep
+from taskengine.runner import Attempt
 from taskengine.runs.event import Notice
-from taskengine.runs.model import ImageResult
+from taskengine.runs.model import ImageResult, StepResult
 from tests.cli.conftest import Outcome, Wiring
 
 Cli = Callable[..., Outcome]
@@ -133,11 +135,12 @@ def test_secrets_are_masked_in_the_log(cli: Cli, wiring: Wiring) -> None:
 def test_what_the_runner_says_by_itself_is_masked_too(
     cli: Cli, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def talkative(context: Any, settings: Any, *, emit: Any) -> NoopRunner:
-        emit(Notice(at=datetime(2024, 1, 1, tzinfo=UTC), message="login with geheim-123456"))
-        return NoopRunner()
+    class Talkative(NoopRunner):
+        def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+            attempt.emit(Notice(at=datetime(2024, 1, 1, tzinfo=UTC), message="login with geheim-123456"))
+            return super().run_step(step, attempt)
 
-    monkeypatch.setattr("taskengine.wiring.runner_for", talkative)
+    monkeypatch.setattr("taskengine.wiring.runner_for", lambda context, using: Talkative())
     assert "login with ***\n" in cli("run", "ctx/task.yaml", "--set-secret", "k=geheim-123456").err
 
 

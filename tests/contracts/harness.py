@@ -115,7 +115,7 @@ class DockerHarness:
 
     def runner(self) -> DockerRunner:
         self._run_ids.append(Ambient.system().new_id())
-        return wiring.runner_for(RunContext(run_id=self._run_ids[-1]), self._settings, emit=lambda _: None)
+        return wiring.runner_for(RunContext(run_id=self._run_ids[-1]), self._settings)
 
     def leftovers(self) -> list[str]:
         mine = [{"label": f"io.acr-task.run={run_id}"} for run_id in self._run_ids]

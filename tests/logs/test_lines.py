@@ -7,7 +7,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskengine.logs.lines import LineSink, LineSplitter, PrefixWriter
+from taskengine.logs.lines import LONG_LINE, LONGEST_LINE, Lines, PrefixWriter
 
 
 class Page:
@@ -15,7 +15,7 @@ class Page:
 
     def __init__(self, longest: int = 64 * 1024) -> None:
         self.pieces: list[bytes] = []
-        self.writer = PrefixWriter(self.pieces.append, lambda step, _: b"[" + step.encode() + b"] ", longest)
+        self.writer = PrefixWriter(self.pieces.append, lambda step: b"[" + step.encode() + b"] ", longest)
 
     @property
     def text(self) -> bytes:
@@ -62,22 +62,22 @@ def test_a_very_long_line_stays_one_line_while_nobody_else_talks() -> None:
 
 def test_a_very_long_line_goes_on_behind_a_new_prefix_after_another_step_has_talked() -> None:
     page = Page(longest=10)
-    page.writer.write("a", 1, b"x" * 10)
+    page.writer.write("a", 1, b"x" * 10 + b"y")
     page.writer.write("b", 1, b"hello\n")
     page.writer.write("a", 1, b"yy\n")
-    assert page.text == b"[a] xxxxxxxxxx\n[b] hello\n[a] yy\n"
+    assert page.text == b"[a] xxxxxxxxxx\n[b] hello\n[a] yyy\n"
 
 
 def test_a_very_long_line_without_an_end_gets_its_newline_at_the_steps_end() -> None:
     page = Page(longest=10)
-    page.writer.write("a", 1, b"x" * 10)
+    page.writer.write("a", 1, b"x" * 11)
     page.writer.end("a")
     page.writer.write("b", 1, b"hello\n")
-    assert page.text == b"[a] xxxxxxxxxx\n[b] hello\n"
+    assert page.text == b"[a] xxxxxxxxxxx\n[b] hello\n"
 
 
-def test_ten_megabytes_without_a_newline_are_not_kept_in_memory() -> None:
-    page = Page()
+def test_lines_that_never_end_are_not_kept_in_memory() -> None:
+    page = Page(longest=65536)
     most = 0
     for _ in range(320):
         before = len(page.pieces)
@@ -88,17 +88,42 @@ def test_ten_megabytes_without_a_newline_are_not_kept_in_memory() -> None:
     assert page.text == b"[a] " + b"x" * (320 * 32768) + b"\n"
 
 
-def test_a_progress_bar_repeats_the_prefix_and_windows_line_ends_do_not() -> None:
+def test_many_long_lines_at_once_share_what_may_be_held() -> None:
+    lines = Lines(most_held=10 * LONG_LINE)
+    held = 0
+    for n in range(100):
+        held += 4 * LONG_LINE - sum(len(data) for data, _ in lines.feed(f"s{n}", 1, b"x" * (4 * LONG_LINE)))
+    assert held <= 11 * LONG_LINE
+
+
+def test_a_piece_ends_between_characters_and_is_followed_by_another() -> None:
+    lines = Lines(longest=8)
+    [(piece, is_whole)] = lines.feed("a", 1, "aaaaaaaé".encode())
+    assert (piece, is_whole) == (b"aaaaaaa", False)
+    assert lines.end("a") == [(("a", 1), "é".encode())]
+
+
+def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     page = Page()
-    page.writer.write("a", 1, b"10%\r20%\rdone\r\nnext\r\n")
-    assert page.text == b"[a] 10%\r[a] 20%\r[a] done\r\n[a] next\r\n"
+    page.writer.write("a", 1, b"\xff\x00\r\x1b[2J10%\r20%\r\n")
+    assert page.text == b"[a] \xff\x00\r\x1b[2J10%\r20%\r\n"
 
 
-def test_without_a_prefix_bytes_pass_as_they_are() -> None:
-    pieces: list[bytes] = []
-    writer = PrefixWriter(pieces.append, lambda *_: b"")
-    writer.write("a", 1, b"1\r2\n\x00\xff\n")
-    assert b"".join(pieces) == b"1\r2\n\x00\xff\n"
+def test_closing_gives_out_what_every_step_has_begun() -> None:
+    page = Page()
+    page.writer.write("a", 1, b"one")
+    page.writer.write("b", 2, b"two")
+    page.writer.close()
+    assert page.text == b"[a] one\n[b] two\n"
+
+
+def test_a_line_of_ten_megabytes_is_one_line_though_others_talk() -> None:
+    page = Page(longest=LONGEST_LINE)
+    for _ in range(160):
+        page.writer.write("a", 1, b"x" * 65536)
+        page.writer.write("b", 1, b"hello\n")
+    page.writer.write("a", 1, b"\n")
+    assert page.text == b"[b] hello\n" * 160 + b"[a] " + b"x" * 10485760 + b"\n"
 
 
 def test_forty_steps_at_once_keep_their_lines_whole() -> None:
@@ -124,12 +149,14 @@ chunks = st.lists(st.binary(max_size=8) | st.sampled_from([b"\n", b"a\n", b"\r\n
 
 
 @given(data=chunks)
-def test_lines_joined_together_are_the_input(data: list[bytes]) -> None:
-    splitter = LineSplitter(longest=16)
-    lines = [line for chunk in data for line in splitter.feed(chunk)] + splitter.close()
-    assert b"".join(lines) == b"".join(data)
-    assert all(b"\n" not in line[:-1] for line in lines)
-    assert all(lines)
+def test_cuts_joined_together_are_the_input(data: list[bytes]) -> None:
+    lines = Lines(longest=16)
+    cuts = [cut for chunk in data for cut in lines.feed("a", 1, chunk)]
+    rest = b"".join(rest for _, rest in lines.end_all())
+    assert b"".join(cut.data for cut in cuts) + rest == b"".join(data)
+    assert all(cut.data.endswith(b"\n") for cut in cuts if cut.is_whole)
+    assert all(cut.data and b"\n" not in cut.data for cut in cuts if not cut.is_whole)
+    assert b"\n" not in rest
 
 
 @settings(max_examples=150)
@@ -146,11 +173,10 @@ def test_each_steps_lines_are_in_the_pipe_in_order(writes: list[tuple[str, str]]
         assert lines == (said.removesuffix("\n").split("\n") if said else [])
 
 
-def test_a_line_sink_calls_for_each_line_and_for_the_rest_at_the_end() -> None:
-    seen: list[tuple[str, int, bytes]] = []
-    sink = LineSink(lambda *line: seen.append(line))
-    sink.write("a", 1, b"one\ntw")
-    sink.write("a", 2, b"err")
-    sink.write("a", 1, b"o\nrest")
-    sink.end("a")
-    assert seen == [("a", 1, b"one\n"), ("a", 1, b"two\n"), ("a", 1, b"rest"), ("a", 2, b"err")]
+def test_lines_come_together_and_the_rest_at_the_end() -> None:
+    lines = Lines()
+    assert lines.feed("a", 1, b"one\ntwo\nthr") == [(b"one\ntwo\n", True)]
+    assert lines.feed("a", 2, b"err") == []
+    assert lines.feed("a", 1, b"ee\nrest") == [(b"three\n", True)]
+    assert lines.end("a") == [(("a", 1), b"rest"), (("a", 2), b"err")]
+    assert lines.end("a") == []

@@ -6,13 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, Self
 
+from taskengine.logs.sink import Sink
 from taskengine.runs.event import Event
-
-
-class Sink(Protocol):
-    """Where log bytes go."""
-
-    def write(self, step: str, stream: int, data: bytes) -> None: ...
 
 
 class View(Sink, Protocol):

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from taskengine.cli.view.clean import is_harmless, terminal_text
+from taskengine.cli.view.clean import terminal_lines, terminal_text
 from taskengine.cli.view.face import Pipe
 from taskengine.cli.view.state import RunState
 from taskengine.cli.view.tree import PREFIXES, Look, cells, draw
+from taskengine.logs.lines import Lines
 from taskengine.runs.event import Event, Notice
 
 FRAME = 0.1
@@ -48,7 +49,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._above = bytearray()
-        self._tails: dict[tuple[str, int], bytearray] = {}
+        self._lines = Lines(LONGEST)
         self._prefix: dict[str, bytes] = {}
         self._drawn: list[int] = []
         self._painting = threading.Lock()
@@ -76,8 +77,8 @@ class LiveView:
         if self._thread.is_alive():
             self._thread.join(2)
         with self._lock:
-            for key in list(self._tails):
-                self._flush(key)
+            for (step, _), rest in self._lines.end_all():
+                self._show(step, rest + b"\n")
         self.paint(last=True)
 
     def event(self, event: Event) -> None:
@@ -101,39 +102,19 @@ class LiveView:
         with self._room:
             while len(self._above) > FULL and not self._stop.is_set() and not self._out.lost:
                 self._room.wait(1)
-            key = (step, stream)
-            tail = self._tails.setdefault(key, bytearray())
-            end = data.rfind(b"\n")
-            if end < 0:
-                tail += data
-                if len(tail) > LONGEST:
-                    self._flush(key)
-                return
-            whole = bytes(tail) + data[: end + 1]
-            tail[:] = data[end + 1 :]
-            self._lines(step, whole)
+            for text, is_whole in self._lines.feed(step, stream, data):
+                self._show(step, text if is_whole else text + b"\n")
 
     def end(self, step: str) -> None:
         """The step has no more to say: what has no line end yet is shown."""
         with self._lock:
-            self._flush_step(step)
+            for _, rest in self._lines.end(step):
+                self._show(step, rest + b"\n")
 
-    def _flush_step(self, step: str) -> None:
-        for key in [key for key in self._tails if key[0] == step]:
-            self._flush(key)
-
-    def _flush(self, key: tuple[str, int]) -> None:
-        tail = self._tails.pop(key, b"")
-        if tail:
-            self._lines(key[0], bytes(tail) + b"\n")
-
-    def _lines(self, step: str, data: bytes) -> None:
+    def _show(self, step: str, data: bytes) -> None:
         """`data` ends with a newline."""
         prefix = self._prefix_of(step)
-        if not is_harmless(data):
-            lines = data[:-1].decode("utf-8", "replace").split("\n")
-            clean = "\n".join(terminal_text(line, colour=self._look.colour) for line in lines)
-            data = clean.encode("utf-8", "replace") + b"\n"
+        data = terminal_lines(data, colour=self._look.colour)
         self.state.line(step, data[data.rfind(b"\n", 0, len(data) - 1) + 1 : -1][:2000].decode("utf-8", "replace"))
         self._above += prefix + data[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
         if len(self._above) > FULL // 4:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Self, TextIO
 
 from taskengine.cli.view.clean import plain_text
-from taskengine.cli.view.face import Sink
 from taskengine.cli.view.words import count, seconds
+from taskengine.logs.lines import PrefixWriter
 from taskengine.runs.event import (
     Event,
     Notice,
@@ -39,14 +40,14 @@ class Words:
 
 
 class PlainView:
-    """Lines as they come. `sink` takes the log (already masked)."""
+    """Lines as they come, to `out`, each behind its step's id. Bytes stay as they are."""
 
-    def __init__(self, words: Words, sink: Sink) -> None:
+    def __init__(self, words: Words, out: Callable[[bytes], object]) -> None:
         self._words = words
-        self._sink = sink
+        self._log = PrefixWriter(out, lambda step: f"{step} | ".encode())
 
     def write(self, step: str, stream: int, data: bytes) -> None:
-        self._sink.write(step, stream, data)
+        self._log.write(step, stream, data)
 
     def __enter__(self) -> Self:
         return self
@@ -55,14 +56,10 @@ class PlainView:
         self.close()
 
     def end(self, step: str) -> None:
-        end = getattr(self._sink, "end", None)
-        if end is not None:
-            end(step)
+        self._log.end(step)
 
     def close(self) -> None:
-        close = getattr(self._sink, "close", None)
-        if close is not None:
-            close()
+        self._log.close()
 
     def event(self, event: Event) -> None:
         line = _line(event)
@@ -83,16 +80,14 @@ class QuietView(PlainView):
     """Warnings and failures only; the log is not shown."""
 
     def __init__(self, words: Words) -> None:
-        super().__init__(words, _Nowhere())
+        super().__init__(words, lambda _: None)
+
+    def write(self, step: str, stream: int, data: bytes) -> None:
+        """Taken and forgotten."""
 
     def event(self, event: Event) -> None:
         if isinstance(event, Notice) and event.level != "info":
             super().event(event)
-
-
-class _Nowhere:
-    def write(self, step: str, stream: int, data: bytes) -> None:
-        """Taken and forgotten."""
 
 
 def _line(event: Event) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskengine.cli.view.clean import is_harmless, plain_text, terminal_text
+from taskengine.cli.view.clean import is_harmless, plain_text, terminal_lines, terminal_text
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,14 @@ def test_nothing_but_text_and_colours_is_ever_left(line: str) -> None:
 def test_what_is_called_harmless_needs_no_cleaning(text: str) -> None:
     if is_harmless(text.encode()):
         assert all(terminal_text(line, colour=True) == line for line in text.split("\n"))
+
+
+pieces = st.sampled_from(
+    ["text", "\n", "\x1b[1;31m", "\x1b[0m", "\x1b[", "\x1b", "[2J", "\r", "\r\n", "\x9b", "ä", "\x07", "m", "\t"]
+)
+
+
+@given(st.lists(pieces).map("".join), st.booleans())
+def test_many_lines_are_shown_as_each_of_them_is(text: str, colour: bool) -> None:
+    one_by_one = "".join(terminal_text(line, colour=colour) + "\n" for line in text.split("\n"))
+    assert terminal_lines(text.encode() + b"\n", colour=colour) == one_by_one.encode()

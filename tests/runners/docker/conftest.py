@@ -124,7 +124,7 @@ def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(wiring, "engine", lambda using, real=wiring.engine: wrap(real(using)))
-            runner = wiring.runner_for(ctx, settings, emit=hear)
+            runner = wiring.runner_for(ctx, settings)
         kept = log or Log()
         record = execute(
             loaded.plan, runner, run_id=run_id, listener=hear, log=kept, cancel=cancel or Cancel(),

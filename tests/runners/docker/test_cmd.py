@@ -327,7 +327,7 @@ class Log:
 
 run_id = Ambient.system().new_id()
 loaded = load_task("steps:\\n  - {id: a, cmd: busybox:1 sh -c 'echo up; sleep 1000'}\\n", file="t", inputs=Inputs(facts=RunFacts(id=run_id)))
-runner = wiring.runner_for(RunContext(run_id=run_id), wiring.settings(), emit=lambda e: None)
+runner = wiring.runner_for(RunContext(run_id=run_id), wiring.settings())
 execute(loaded.plan, runner, run_id=run_id, listener=lambda e: None, log=Log(), cancel=Cancel(), ambient=Ambient.system())
 """
 
