@@ -116,6 +116,8 @@ word of a line.
 ### Images by one word
 
 In version v1.1.0 these words stand for an image when they are the first of a `cmd`. The task's own aliases do too.
+`image-aliases.yaml` in the data folder (`~/.local/share/acr-task`), or the file that `ACR_TASK_IMAGE_ALIASES` names,
+adds to them and goes before them, one `name: image` a line.
 """
 
 

@@ -61,7 +61,7 @@ def watch(command: list[str]) -> tuple[Screen, Screen]:
         if any(_MIDDLE.match(line) for line in screen.display):
             middle = _rows(screen)[-_MOST_ROWS:]
     rows = _rows(screen)
-    start = next(n for n, row in enumerate(rows) if _text(row).startswith("STEP"))
+    start = next(n for n, row in enumerate(rows) if _text(row).split()[:2] == ["STEP", "TYPE"])
     return middle, rows[start:]
 
 
@@ -100,7 +100,7 @@ def _rows(screen: pyte.Screen) -> Screen:
 
 def _row(screen: pyte.Screen, y: int) -> Row:
     cells = [screen.buffer[y][x] for x in range(screen.columns)]
-    runs = groupby(cells, key=lambda cell: (_COLOURS.get(cell.fg, _INK), cell.bold))
+    runs = groupby(cells, key=lambda cell: (_COLOURS.get(cell.fg.removeprefix("bright"), _INK), cell.bold))
     return [("".join(cell.data for cell in group), colour, bold) for (colour, bold), group in runs]
 
 
