@@ -127,9 +127,11 @@ class Server:
 
     def start(self) -> None:
         with self._lock:
-            self._http.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW
-            self._http.local_settings[SettingCodes.MAX_HEADER_LIST_SIZE] = _LARGEST_HEADERS
             self._http.initiate_connection()
+            # not through local_settings: those would be believed here and never told to the peer
+            self._http.update_settings(
+                {SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW, SettingCodes.MAX_HEADER_LIST_SIZE: _LARGEST_HEADERS}
+            )
             self._http.increment_flow_control_window(_WINDOW)
         self._http.decoder.max_header_list_size = _LARGEST_HEADERS
         self._flush()
