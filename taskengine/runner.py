@@ -100,7 +100,9 @@ class RunContext:
     """What a runner is told about a run besides its plan. Read-only for the runner.
 
     `context_dir` is the local folder whose content fills the workspace, None for no context. `secrets` are the values
-    to mask wherever the runner itself makes text. `build_secrets` are offered to builds by id.
+    to mask wherever the runner itself makes text. `build_secrets` are offered to builds by id. `build_args` go to every
+    build beside those of its line: secret ones, which no plan may hold. `build_files` are files that a build line may
+    name, by just these names, though the workspace does not hold them: a Dockerfile from elsewhere, its ignore file.
     """
 
     run_id: str
@@ -109,8 +111,10 @@ class RunContext:
     shared_volume: str = ""
     context_dir: str | None = None
     platform: str = ""
-    secrets: tuple[str, ...] = ()
-    build_secrets: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none
     allow_docker_socket: bool | None = None
     #: the same for the registry logins of this machine

@@ -24,9 +24,11 @@ from runners.docker.buildkit import (
     ContextSource,
     LocalDir,
     TarStream,
+    Text,
     Ulimit,
     dialer,
 )
+from runners.docker.buildkit.ignore import parse_lines
 from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.engine import Engine
 from runners.docker.failure import fail
@@ -113,13 +115,13 @@ class Builder:
 
     def _request(self, step: PlannedStep, line: BuildLine) -> BuildRequest:
         path = _context_path(step, line)
-        dockerfile, outside = _dockerfile_path(step, line, path)
+        dockerfile, home, ignores = self._dockerfile(step, line, path)
         return BuildRequest(
-            context=self._source(path, dockerfile),
-            dockerfile=posixpath.basename(dockerfile) if outside else dockerfile,
-            dockerfile_dir=self._source(outside, "") if outside else None,
+            context=self._source(path, dockerfile, ignores),
+            dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
+            dockerfile_dir=home,
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
-            build_args=dict(_pair(arg) for arg in line.build_args if "=" in arg),
+            build_args={**dict(_pair(arg) for arg in line.build_args if "=" in arg), **self._context.build_args},
             target=line.target,
             platform=line.last("platform") or self._context.platform,
             labels=dict(_pair(label) for label in line.all("label")),
@@ -140,13 +142,27 @@ class Builder:
         where = f"{self._context.context_dir or self._context.task_name}:{path}"
         return "acr-task-" + hashlib.sha256(where.encode()).hexdigest()[:24]
 
-    def _source(self, path: str, dockerfile: str) -> ContextSource:
-        """The folder at `path` (absolute, in the workspace) as a build context."""
+    def _dockerfile(
+        self, step: PlannedStep, line: BuildLine, context: str
+    ) -> tuple[str, ContextSource | None, tuple[str, ...]]:
+        """The Dockerfile's path, where it is when not in the context, and its own ignore lines when they are known."""
+        files = self._context.build_files
+        if (given := files.get(line.dockerfile)) is not None:
+            ignores = files.get(f"{line.dockerfile}.dockerignore", b"")
+            name = "Dockerfile" if line.dockerfile == "-" else line.dockerfile
+            return name, Text(content=given), tuple(parse_lines(ignores.decode("utf-8-sig", "surrogateescape")))
+        path, outside = _dockerfile_path(step, line, context)
+        return path, self._source(outside, "") if outside else None, ()
+
+    def _source(self, path: str, dockerfile: str, ignores: tuple[str, ...] = ()) -> ContextSource:
+        """The folder at `path` (absolute, in the workspace) as a build context. `ignores`, where there are any, are
+        the Dockerfile's own and go before the folder's."""
         relative = _in_workspace(path)
         if (local := self._author_folder(relative)) is not None:
-            return LocalDir(path=str(_folder(local, path)), excludes=_excludes(local, dockerfile))
+            excludes = (*DEFAULT_IGNORES, *ignores) if ignores else _excludes(local, dockerfile)
+            return LocalDir(path=str(_folder(local, path)), excludes=excludes)
         if (root := self._scope.workspace_folder()) is not None:
-            return LocalDir(path=str(_folder(_inside(root, relative), path)))
+            return LocalDir(path=str(_folder(_inside(root, relative), path)), excludes=ignores or None)
         return TarStream(open=lambda: cast(BinaryIO, rebased(self._scope.workspace_archive(path))))
 
     def _author_folder(self, relative: str) -> Path | None:
@@ -236,8 +252,6 @@ def _folder(folder: Path, path: str) -> Path:
 
 def _excludes(folder: Path, dockerfile: str) -> tuple[str, ...]:
     """The ignore lines of the author's own folder: version control stays out, as it does of the workspace."""
-    from runners.docker.buildkit.ignore import parse_lines
-
     own = folder / f"{dockerfile}.dockerignore"
     if dockerfile and own.is_file():
         return (*DEFAULT_IGNORES, *parse_lines(own.read_text(encoding="utf-8-sig", errors="surrogateescape")))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.run import display_options
+
+if TYPE_CHECKING:
+    from taskengine.errors import InvalidInput
 
 BUILD = "Build"
 
@@ -18,6 +24,7 @@ BUILD = "Build"
         ("acr-task build -t registry.example.com/app:1 .", "build and push"),
         ("acr-task build -r registry.example.com -t 'app:{{.Run.ID}}' .", "the registry goes in front of the name"),
         ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
+        ("acr-task build -t app:1 -f ../Dockerfile.prod .", "a Dockerfile from outside of the context"),
     ],
 )
 @click.argument("context", metavar="CONTEXT", type=PATH)
@@ -29,7 +36,7 @@ BUILD = "Build"
     type=PATH,
     default="",
     metavar="DOCKERFILE",
-    help="The Dockerfile (default: Dockerfile).",
+    help="The Dockerfile (default: Dockerfile; '-': stdin).",
 )
 @click.option("-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="In front of names without one.")
 @click.option("--build-arg", "--arg", cls=Option, section=BUILD, multiple=True, metavar="K=V", help="A build argument.")
@@ -71,7 +78,8 @@ def build(
 ) -> int:
     """Build an image from a Dockerfile, and push it unless --no-push is given.
 
-    The Dockerfile is looked up in CONTEXT. Names may be templates ('app:{{.Run.ID}}').
+    The Dockerfile is looked up in CONTEXT, then in the current folder; it may lie outside of CONTEXT. Names may be
+    templates ('app:{{.Run.ID}}').
     """
     from taskengine import wiring
     from taskengine.cli import option
@@ -85,19 +93,18 @@ def build(
         option.platform(platform)
     environ = wiring.settings().environ
     args = option.build_args(build_arg, environ)
-    secret_args = option.build_args(secret_build_arg, environ)
+    secret_args = option.build_args(secret_build_arg, environ, name="--secret-build-arg")
     if not tags and not no_push:
         print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
     if secret_build_arg:
         print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
-    folder, dockerfile = place(context, file)
+    folder, dockerfile, files = place(context, file)
     seconds = option.duration("--timeout", timeout) if timeout else None
     text = build_task(
         QuickBuild(
             dockerfile=dockerfile,
             tags=tuple(with_registry(name, registry) for name in tags),
             build_args=tuple(f"{k}={v}" for k, v in args.items()),
-            secret_build_args=tuple(f"{k}={v}" for k, v in secret_args.items()),
             target=target,
             platform=platform,
             no_cache=no_cache,
@@ -110,31 +117,43 @@ def build(
         TaskOptions(registry=registry, platform=platform, run_id=run_id),
         display=Display(output=output, quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
         limits=Limits(timeout=seconds),
-        extra=Extra(secrets=tuple(secret_args.values())),
+        extra=Extra(build_args=secret_args, build_files=files),
     )
 
 
-def place(context: str, file: str) -> tuple[str | None, str]:
-    """The context's folder and the Dockerfile's path in it. A Dockerfile elsewhere is not part of the context."""
-    import os
-    from pathlib import Path
+def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
+    """The context's folder, the name of the Dockerfile, and what of it lies outside of the context ('-': stdin).
 
-    from taskengine.cli.source import folder_of
+    Links are left to the runner: one in the context that leads out of it was not named by the user.
+    """
+    from taskengine.cli.source import STDIN, folder_of, read_task
     from taskengine.errors import InvalidInput
 
     folder = folder_of(context)
     if folder is None:
-        raise InvalidInput("a build needs a context", hint="name the folder that holds the Dockerfile")
-    name = file or "Dockerfile"
-    root = Path(folder)
-    if not Path(name).is_absolute() and (root / name).is_file():
-        return folder, file
-    outside = Path(name)
-    if outside.is_file():
-        inside = os.path.relpath(outside.resolve(), root.resolve())
-        if not inside.startswith(".."):
-            return folder, inside
         raise InvalidInput(
-            f"the Dockerfile {name} is outside of the context {context}", hint="move it into the context's folder"
+            "a build needs a context", hint="name a folder; an empty one will do where nothing is copied"
         )
-    raise InvalidInput(f"there is no {name} in {context}", hint="name the Dockerfile with -f")
+    if file == STDIN:
+        return folder, file, {file: read_task(file)[0]}
+    root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolves no links
+    name = file or "Dockerfile"
+    found = next((path for path in (root / name, Path(name)) if path.is_file()), None)
+    if found is None or (not file and found.parent != root):
+        raise _no_dockerfile(context, name, root)
+    path = Path(os.path.abspath(found))  # noqa: PTH100
+    if path.is_relative_to(root):
+        return folder, str(path.relative_to(root)) if file else "", {}
+    ignores = Path(f"{path}.dockerignore")
+    files = {file: read_task(str(path))[0]}
+    return folder, file, files | ({f"{file}.dockerignore": ignores.read_bytes()} if ignores.is_file() else {})
+
+
+def _no_dockerfile(context: str, name: str, root: Path) -> InvalidInput:
+    from taskengine.cli.source import near
+    from taskengine.errors import InvalidInput
+
+    if (root / name).is_dir():
+        return InvalidInput(f"{name} in {context} is a folder, not a Dockerfile", hint="name the Dockerfile with -f")
+    where = "" if Path(name).is_absolute() else f" in {context}"
+    return InvalidInput(f"there is no {name}{where}", hint=near(root / name) or "name the Dockerfile with -f")

@@ -111,17 +111,17 @@ def platform(text: str) -> str:
     return text
 
 
-def build_args(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+def build_args(given: Iterable[str], environ: Mapping[str, str], *, name: str = "--build-arg") -> dict[str, str]:
     """`K=V` pairs; a `K` alone takes its value from the environment, as Docker does, or is left out."""
     out = {}
     for text in given:
-        name, sign, value = text.partition("=")
-        if not name.strip():
-            raise InvalidInput("--build-arg needs KEY=VALUE", hint="write --build-arg 'NAME=value'")
+        key, sign, value = text.partition("=")
+        if not key.strip():
+            raise InvalidInput(f"{name} needs KEY=VALUE", hint=f"write {name} 'NAME=value'")
         if sign:
-            out[name] = value
-        elif name in environ:
-            out[name] = environ[name]
+            out[key] = value
+        elif key in environ:
+            out[key] = environ[key]
     return out
 
 

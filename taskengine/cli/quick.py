@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
 
@@ -32,12 +32,11 @@ def cmd_task(line: str, *, timeout: int | None = None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class QuickBuild:
-    """What `acr-task build` was asked for. Build arguments are `K=V` or `K`; secret ones are marked."""
+    """What `acr-task build` was asked for. Build arguments are `K=V`; secret ones do not belong into a text."""
 
     dockerfile: str = ""
     tags: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()
-    secret_build_args: tuple[str, ...] = field(default=(), repr=False)
     target: str = ""
     platform: str = ""
     no_cache: bool = False
@@ -53,7 +52,7 @@ def build_task(build: QuickBuild) -> str:
         words += ["-t", shlex.quote(tag)]
     if build.dockerfile:
         words += ["-f", _word(build.dockerfile)]
-    for arg in (*build.build_args, *build.secret_build_args):
+    for arg in build.build_args:
         words += ["--build-arg", _word(arg)]
     if build.target:
         words += ["--target", _word(build.target)]

@@ -51,7 +51,7 @@ def read_task(file: str) -> tuple[bytes, str]:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except OSError as error:
-        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=_near(path)) from error
+        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=near(path)) from error
     return data, file
 
 
@@ -101,7 +101,7 @@ def folder_of(context: str) -> str | None:
     raise InvalidInput(f"the context {context} does not exist", hint=f"name a folder, or {NO_CONTEXT} for no context")
 
 
-def _near(path: Path) -> str | None:
+def near(path: Path) -> str | None:
     """Another file in the same folder that may have been meant."""
     from difflib import get_close_matches
 

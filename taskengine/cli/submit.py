@@ -20,10 +20,10 @@ class Grants:
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """Secrets that came on other ways than a task's values."""
+    """What builds are given beside the task: arguments that are secret, and files from outside of the context."""
 
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def submit(
@@ -51,7 +51,7 @@ def submit(
     loaded = load_task(source.text, file=source.name, inputs=inputs)
     report_problems(loaded.warnings)
     typed = (value for _, value in (*options.secret, *options.set_secret))
-    secrets = tuple(dict.fromkeys(s for s in (*loaded.secrets.values(), *typed, *extra.secrets) if s))
+    secrets = tuple(dict.fromkeys(s for s in (*loaded.secrets.values(), *typed, *extra.build_args.values()) if s))
     context = RunContext(
         run_id=run_id,
         registry=options.registry,
@@ -60,7 +60,8 @@ def submit(
         context_dir=absolute(source.context),
         platform=options.platform,
         secrets=secrets,
-        build_secrets=extra.build_secrets,
+        build_args=extra.build_args,
+        build_files=extra.build_files,
         allow_docker_socket=grants.docker_socket,
         allow_registry_logins=grants.registry_logins,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runners.noop.runner import NoopRunner, Script
+from taskengine.cli.build import place
 from taskengine.errors import Unreachable
 from taskengine.plan.model import PlannedStep
 from taskengine.runner import Attempt
@@ -300,8 +301,37 @@ def test_a_wrong_build_builds_nothing(cli: Cli, wiring: Wiring, args: tuple[str,
 
 
 def test_a_dockerfile_is_looked_up_in_the_context_first(cli: Cli, wiring: Wiring) -> None:
-    from taskengine.cli.build import place
+    Path("Dockerfile").write_text("FROM elsewhere\n")
+    assert place("ctx", "") == ("ctx", "", {})
+    assert place("ctx", "Dockerfile") == ("ctx", "Dockerfile", {})
+    assert place("ctx", "ctx/Dockerfile") == ("ctx", "Dockerfile", {})
+    assert place("ctx", str(Path("ctx/Dockerfile").absolute())) == ("ctx", "Dockerfile", {})
 
+
+@pytest.mark.parametrize("name", ["Dockerfile.prod", "../Dockerfile.prod"])
+def test_a_dockerfile_outside_of_the_context_comes_along_with_its_ignore_file(cli: Cli, name: str) -> None:
+    Path("Dockerfile.prod").write_bytes(b"FROM scratch\n")
+    Path("Dockerfile.prod.dockerignore").write_bytes(b"*.md\n")
+    assert place("ctx", name) == ("ctx", name, {name: b"FROM scratch\n", f"{name}.dockerignore": b"*.md\n"})
+
+
+def test_a_dockerfile_may_come_from_standard_input(cli: Cli, wiring: Wiring) -> None:
+    assert cli("build", "-f", "-", "ctx", stdin="FROM scratch\n").code == 0
+    assert wiring.contexts[0].build_files == {"-": b"FROM scratch\n"}
+
+
+def test_the_default_dockerfile_is_never_taken_from_outside(cli: Cli, wiring: Wiring) -> None:
+    Path("empty").mkdir()
     Path("Dockerfile").write_text("FROM scratch\n")
-    assert place("ctx", "") == ("ctx", "")
-    assert place("ctx", "ctx/Dockerfile") == ("ctx", "Dockerfile")
+    outcome = cli("build", "empty")
+    assert (outcome.code, wiring.runners) == (2, [])
+    assert outcome.err.endswith("error: there is no Dockerfile in empty\nhint: name the Dockerfile with -f\n")
+
+
+def test_a_secret_build_argument_is_in_no_text(cli: Cli, wiring: Wiring) -> None:
+    wiring.environ["TOKEN"] = "geheim-123456"
+    assert cli("build", "--secret-build-arg", "TOKEN", "ctx").code == 0
+    assert wiring.contexts[0].build_args == {"TOKEN": "geheim-123456"}
+    assert wiring.contexts[0].secrets == ("geheim-123456",)
+    assert "geheim" not in repr(wiring.contexts[0])
+    assert "geheim" not in repr(wiring.runners[0]._plan)

@@ -50,11 +50,8 @@ class Command:
         )
 
     def left(self) -> list[str]:
-        """What runs of this test have left: journals, and objects on the engine by the ids in this test's output."""
-        journals = (
-            [p.name for p in (self.folder / "data" / "runs").glob("*")] if (self.folder / "data").exists() else []
-        )
-        return journals
+        """The journals that runs of this test have left."""
+        return [p.name for p in (self.folder / "data" / "runs").glob("*")]
 
 
 @pytest.fixture
@@ -109,6 +106,19 @@ def test_one_signal_cancels_cleanly(acr: Command, number: signal.Signals) -> Non
     assert process.stdout is not None
     read_until(process.stdout, b"up")
     process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert acr.left() == []
+
+
+def test_one_ctrl_c_ends_a_step_that_ignores_sigterm_and_nothing_stays(acr: Command) -> None:
+    process = acr.start(
+        "run", acr.task("steps:\n  - {id: a, cmd: \"busybox:1 sh -c 'trap : TERM; echo up; while :; do sleep 1; done'\"}\n"),
+        "/dev/null",
+    )  # fmt: skip
+    assert process.stdout is not None
+    read_until(process.stdout, b"up")
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     assert acr.left() == []
@@ -179,9 +189,8 @@ def test_json_output_is_one_event_a_line(acr: Command) -> None:
     kinds = [e["event"] for e in events]
     assert kinds[0] == "run.started"
     assert kinds[-1] == "run.finished"
-    assert {"event": "log", "step": "a", "text": "hello"}.items() <= {
-        k: v for k, v in events[kinds.index("log")].items()
-    }.items()
+    log = events[kinds.index("log")]
+    assert (log["step"], log["stream"], log["text"], log["continues"]) == ("a", "stdout", "hello", False)
 
 
 def test_a_hundred_megabytes_pass_through_a_pipe_whole(acr: Command) -> None:
@@ -213,6 +222,49 @@ def test_a_quick_build_pushes_and_the_registry_has_it(acr: Command) -> None:
     done = acr("build", "-t", "quick/build:{{.Run.ID}}", "--registry", acr.engine.registry, "--id", "q1", context)
     assert done.returncode == 0, done.stderr
     assert "sha256:" in done.stderr + done.stdout
+
+
+def test_a_dockerfile_may_lie_outside_of_the_context(acr: Command) -> None:
+    context = acr.folder / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM no-such-image\n")
+    (context / "f").write_text("from the context\n")
+    (context / "ignored").touch()
+    dockerfile = acr.folder / "Dockerfile.prod"
+    dockerfile.write_text("FROM busybox:1\nCOPY . /c\nRUN cat /c/f; ls /c\n")
+    (acr.folder / "Dockerfile.prod.dockerignore").write_text("ignored\n")
+    for name, text in (("Dockerfile.prod", ""), (dockerfile, ""), ("-", dockerfile.read_text() + "RUN rm /c/ignored")):
+        done = acr("build", "-f", name, "--no-cache", context, text=text)
+        assert done.returncode == 0, done.stderr
+        assert "from the context" in done.stdout
+        assert ("ignored" in done.stdout) is (name == "-")
+
+
+def test_a_secret_build_argument_reaches_the_build_and_nothing_else(acr: Command) -> None:
+    secret = "geheim-&-123456"
+    (acr.folder / "Dockerfile").write_text(
+        f'FROM busybox:1\nARG K\nENV COPIED="$K"\nRUN echo "${{#K}} of {len(secret)}: $K rea""dy"; sleep 1000\n'
+    )
+    acr.env["K"] = secret
+    process = acr.start("build", "--secret-build-arg", "K", "--log-dir", "logs", "-o", "json", ".")
+    assert process.stdout is not None
+    out = read_until(process.stdout, b" ready")
+    found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if secret.encode() in _content(path)]
+    stored = [path for path in acr.folder.rglob("*") if path.is_file() and secret.encode() in _content(path)]
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    stored += [path for path in (acr.folder / "logs").iterdir() if secret.encode() in _content(path)]
+    assert b"15 of 15: *** ready" in out
+    assert b"history" in errors
+    assert b"geheim" not in out + rest + errors
+    assert (found, stored) == ([], [])
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # a process that ended, a socket
+        return b""
 
 
 def test_doctor_is_content_with_a_good_machine(acr: Command) -> None:
