@@ -22,7 +22,7 @@ import pytest
 from docker.tls import TLSConfig
 
 from runners.docker.buildkit import BuildKit, BuildRequest, EngineRefused, LocalDir, dialer
-from runners.docker.buildkit.dial import _ssh_library, _upgrade
+from runners.docker.buildkit.dial import _upgrade
 from runners.docker.buildkit.relay import Connection, SocketConnection
 from taskengine.runner import Cancel
 from tests.support.engine import Engine
@@ -259,6 +259,8 @@ def _join(channel: Any, path: str) -> None:
 
 
 def test_the_ssh_library_reaches_the_engine(engine: Engine, folder: Path) -> None:
+    from runners.docker.buildkit.dial import _ssh_library
+
     shell = Shell(engine.host.removeprefix("unix://"))
     adapter = SimpleNamespace(ssh_client=SimpleNamespace(get_transport=lambda: shell.client))
 
