@@ -94,10 +94,6 @@ def build(
     environ = wiring.settings().environ
     args = option.build_args(build_arg, environ)
     secret_args = option.build_args(secret_build_arg, environ, name="--secret-build-arg")
-    if not tags and not no_push:
-        print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
-    if secret_build_arg:
-        print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
     folder, dockerfile, files = place(context, file)
     seconds = option.duration("--timeout", timeout) if timeout else None
     text = build_task(
@@ -112,6 +108,10 @@ def build(
             timeout=seconds,
         )
     )
+    if not tags and not no_push:
+        print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
+    if secret_build_arg:
+        print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
     return submit(
         Source(text=text, name="build", context=folder),
         TaskOptions(registry=registry, platform=platform, run_id=run_id),
@@ -126,34 +126,39 @@ def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
 
     Links are left to the runner: one in the context that leads out of it was not named by the user.
     """
-    from taskengine.cli.source import STDIN, folder_of, read_task
+    from taskengine.cli.source import STDIN, folder_of, read_file
     from taskengine.errors import InvalidInput
 
+    if Path(context).is_file():
+        raise InvalidInput(
+            f"the context {context} is a file, not a folder",
+            hint=f"acr-task build -f {context} {Path(context).parent}",
+        )
     folder = folder_of(context)
     if folder is None:
         raise InvalidInput(
             "a build needs a context", hint="name a folder; an empty one will do where nothing is copied"
         )
     if file == STDIN:
-        return folder, file, {file: read_task(file)[0]}
+        return folder, file, {file: read_file(file)[0]}
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolves no links
     name = file or "Dockerfile"
     found = next((path for path in (root / name, Path(name)) if path.is_file()), None)
     if found is None or (not file and found.parent != root):
-        raise _no_dockerfile(context, name, root)
+        raise _no_dockerfile(context, name)
     path = Path(os.path.abspath(found))  # noqa: PTH100
     if path.is_relative_to(root):
         return folder, str(path.relative_to(root)) if file else "", {}
     ignores = Path(f"{path}.dockerignore")
-    files = {file: read_task(str(path))[0]}
+    files = {file: read_file(str(path))[0]}
     return folder, file, files | ({f"{file}.dockerignore": ignores.read_bytes()} if ignores.is_file() else {})
 
 
-def _no_dockerfile(context: str, name: str, root: Path) -> InvalidInput:
+def _no_dockerfile(context: str, name: str) -> InvalidInput:
     from taskengine.cli.source import near
     from taskengine.errors import InvalidInput
 
-    if (root / name).is_dir():
+    if (Path(context) / name).is_dir():
         return InvalidInput(f"{name} in {context} is a folder, not a Dockerfile", hint="name the Dockerfile with -f")
     where = "" if Path(name).is_absolute() else f" in {context}"
-    return InvalidInput(f"there is no {name}{where}", hint=near(root / name) or "name the Dockerfile with -f")
+    return InvalidInput(f"there is no {name}{where}", hint=near(Path(context) / name) or "name the Dockerfile with -f")

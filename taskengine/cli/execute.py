@@ -157,7 +157,9 @@ def _log_folder(name: str) -> FileLog | None:
     try:
         return FileLog(Path(name))
     except OSError as error:
-        raise InvalidInput(f"--log-dir {name}: {(error.strerror or str(error)).lower()}") from error
+        raise InvalidInput(
+            f"--log-dir {name}: {(error.strerror or str(error)).lower()}", hint="name a folder that you may write to"
+        ) from error
 
 
 def _later(cancel: object, reason: str) -> None:

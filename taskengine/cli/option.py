@@ -147,7 +147,7 @@ def duration(option: str, text: str) -> int:
             raise InvalidInput(f"{option}: '{text}' is no duration", hint="write seconds, or 15m, or 1h30m")
     total += int(number or "0")
     if total <= 0:
-        raise InvalidInput(f"{option} must be more than zero seconds")
+        raise InvalidInput(f"{option} must be more than zero seconds", hint="write seconds, or 15m, or 1h30m")
     return total
 
 
@@ -156,11 +156,13 @@ def read_text(path: str, option: str) -> str:
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{option}: {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InvalidInput(
+            f"{option}: {path}: {(error.strerror or str(error)).lower()}", hint="name a file that can be read"
+        ) from error
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{option}: {path}: not UTF-8 text") from error
+        raise InvalidInput(f"{option}: {path}: not UTF-8 text", hint="save it as UTF-8") from error
 
 
 def _option(*names: str, **kwargs: Any) -> Callable[[F], F]:

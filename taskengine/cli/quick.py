@@ -22,7 +22,7 @@ def cmd_task(line: str, *, timeout: int | None = None) -> str:
     if not line.strip():
         raise InvalidInput("--cmd is empty", hint="write --cmd 'IMAGE ARGUMENTS'")
     if any(ord(c) < 32 and c not in "\n\t" for c in line):
-        raise InvalidInput("--cmd holds control characters")
+        raise InvalidInput("--cmd holds control characters", hint="write a script file and run that")
     limit = f"    timeout: {timeout}\n" if timeout else ""
     return (
         "version: v1.1.0\nsteps:\n"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from taskengine.cli.entry import PROGRAM
 from taskengine.errors import InvalidTask, Problem, Severity, TaskEngineError
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ def report_usage(error: click.ClickException) -> int:
     print(f"error: {message[:1].lower()}{message[1:].rstrip('.')}", file=sys.stderr)
     if near:
         print(f"hint: did you mean {' or '.join(near)}?", file=sys.stderr)
-    elif ctx is not None:
-        print(f"hint: '{ctx.command_path} --help' shows how it is used", file=sys.stderr)
+    else:
+        command = ctx.command_path if ctx is not None else PROGRAM
+        print(f"hint: '{command} --help' shows how it is used", file=sys.stderr)
     return 2
 
 

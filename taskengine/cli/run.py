@@ -131,12 +131,16 @@ def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout
     from taskengine.cli.source import Source, folder_of, locate, read_task
 
     if cmd is not None and file is not None:
-        raise InvalidInput("--cmd and --file exclude each other")
+        raise InvalidInput(
+            "--cmd and --file exclude each other", hint="acr-task run FILE runs a file, --cmd one command"
+        )
     named = cmd is not None or file is not None
     if len(paths) > (1 if named else 2):
         raise InvalidInput(
             f"too many arguments: {' '.join(paths)}",
-            hint="acr-task run FILE [CONTEXT]" if not named else "name one CONTEXT beside --cmd or --file",
+            hint="acr-task run FILE [CONTEXT], or acr-task run --cmd 'IMAGE ARGS'"
+            if not named
+            else "name one CONTEXT beside --cmd or --file",
         )
     if cmd is not None:
         context = folder_of(paths[0]) if paths else None

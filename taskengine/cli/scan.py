@@ -57,13 +57,13 @@ def scan(
     from taskengine import wiring
     from taskengine.cli import option
     from taskengine.cli.report import report_problems
-    from taskengine.cli.source import STDIN, locate, read_task
+    from taskengine.cli.source import STDIN, locate, read_file
     from taskengine.dockerfile.scan import scan as scan_dockerfile
     from taskengine.dockerfile.scan import scan_json
     from taskengine.dockerfile.source import read_dockerfile
 
     path, _ = locate(file, context, default="Dockerfile")
-    text = read_task(path)[0].decode("utf-8", "replace") if path == STDIN else read_dockerfile(Path(path))
+    text = read_file(path)[0].decode("utf-8", "replace") if path == STDIN else read_dockerfile(Path(path))
     if platform:
         option.platform(platform)
     found = scan_dockerfile(

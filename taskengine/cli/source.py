@@ -25,6 +25,8 @@ _REMOTE = (
     ),
     (re.compile(r"(git|ssh|git\+ssh|https?)://|git@|[\w.-]+@[\w.-]+:|github\.com/", re.IGNORECASE), "a git repository"),
 )
+#: how a Dockerfile begins, and no YAML of ours
+_DOCKERFILE = re.compile(rb"(?:[ \t]*+(?:#[^\n]*+|ARG[ \t][^\n]*+)?\r?\n)*+[ \t]*+FROM[ \t]++[^\s:]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +40,30 @@ class Source:
 
 def read_task(file: str) -> tuple[bytes, str]:
     """The bytes of a task file and the name to show for it; `-` is standard input."""
+    data, name = read_file(file)
+    if _DOCKERFILE.match(data[:65536]):
+        raise InvalidInput(
+            f"{name} is a Dockerfile, not a task file",
+            hint="build it with: acr-task build -f DOCKERFILE CONTEXT; a task file begins with 'version:' and 'steps:'",
+        )
+    return data, name
+
+
+def read_file(file: str) -> tuple[bytes, str]:
+    """The same for any file."""
     if file == STDIN:
         import sys
 
         return sys.stdin.buffer.read(LARGEST + 1), "<stdin>"
     path = Path(file)
     if path.is_dir():
-        raise InvalidInput(
-            f"{file} is a folder, not a task file", hint=f"name the file, for example {path / DEFAULT_FILE}"
-        )
+        raise InvalidInput(f"{file} is a folder, not a file", hint=f"name the file, for example {path / DEFAULT_FILE}")
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except OSError as error:
-        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=near(path)) from error
+        hint = near(path) or _others(path)
+        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=hint) from error
     return data, file
 
 
@@ -64,13 +76,17 @@ def locate(
     `context_first` is False. Without a context the file's own folder is it; a file from standard input has none.
     """
     folder = folder_of(context) if context is not None else None
-    name = file or default
+    name = default if file is None else file
+    if not name:
+        raise InvalidInput("the name of the file is empty", hint="is a variable of your script not set?")
     if name == STDIN:
         return STDIN, folder
     path = Path(name)
     if context is None:
         if path.is_dir():
             return str(path / default), str(path)
+        if not path.exists():
+            _refuse_remote(name)
         return name, str(path.parent)
     if folder is not None and not path.is_absolute():
         inside = Path(folder) / path
@@ -87,12 +103,7 @@ def folder_of(context: str) -> str | None:
     path = Path(context)
     if path.is_dir():
         return context
-    for pattern, what in _REMOTE:
-        if pattern.match(context):
-            raise InvalidInput(
-                f"the context {_hide_login(context)} is {what}, which is not supported yet",
-                hint="fetch it first and name the folder",
-            )
+    _refuse_remote(context)
     if path.exists():
         raise InvalidInput(
             f"the context {context} is not a folder",
@@ -101,16 +112,40 @@ def folder_of(context: str) -> str | None:
     raise InvalidInput(f"the context {context} does not exist", hint=f"name a folder, or {NO_CONTEXT} for no context")
 
 
+def _refuse_remote(context: str) -> None:
+    for pattern, what in _REMOTE:
+        if pattern.match(context):
+            raise InvalidInput(
+                f"the context {_hide_login(context)} is {what}, which is not supported yet",
+                hint="fetch it first and name the folder",
+            )
+
+
 def near(path: Path) -> str | None:
     """Another file in the same folder that may have been meant."""
     from difflib import get_close_matches
 
+    if path.name == DEFAULT_FILE:
+        return None  # nobody wrote that name
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
         return None
     near = get_close_matches(path.name, names, n=1)
     return f"did you mean {path.parent / near[0]}?" if near else None
+
+
+def _others(path: Path) -> str:
+    """What to do about a file that is not there and resembles no other."""
+    folder = path.parent
+    if path.name == DEFAULT_FILE and folder.is_dir():
+        found = sorted(str(other) for other in folder.glob("*.y*ml"))[:3]
+        if found:
+            return f"a folder's own task is {DEFAULT_FILE}; name another one: {', '.join(found)}"
+        if (folder / "Dockerfile").is_file():
+            return f"a folder's own task is {DEFAULT_FILE}; to build its Dockerfile: acr-task build {folder}"
+        return f"a folder's own task is {DEFAULT_FILE}; name a task file"
+    return "correct the name" if folder.is_dir() else f"there is no folder {folder}"
 
 
 def _hide_login(url: str) -> str:

@@ -226,3 +226,16 @@ def test_completion_knows_commands_and_options() -> None:
     assert complete("acr-task run --max", 2) == ["--max-parallel"]
     assert complete("acr-task plan -o mer", 3) == ["mermaid"]
     assert complete("acr-task plan tas", 2) == ["tas"]  # a name of a file: the shell completes it
+
+
+def test_completion_works_in_bash() -> None:
+    script = """
+        eval "$(acr-task completion bash)"
+        COMP_WORDS=(acr-task build --no-p); COMP_CWORD=2
+        _acr_task_completion acr-task --no-p
+        echo "${COMPREPLY[@]}"; complete -p acr-task
+    """
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[0] == "--no-push", done.stderr
+    assert "-F _acr_task_completion" in done.stdout

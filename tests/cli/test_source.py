@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskengine.cli.source import folder_of, locate, read_task
+from taskengine.cli.source import folder_of, locate, read_file, read_task
 from taskengine.errors import InvalidInput
 
 
@@ -88,3 +88,44 @@ def test_a_missing_file_suggests_its_neighbour() -> None:
     with pytest.raises(InvalidInput) as caught:
         read_task("tesk.yaml")
     assert caught.value.hint == "did you mean task.yaml?"
+
+
+def test_a_missing_acb_yaml_names_the_files_that_there_are() -> None:
+    Path("ctx/task.yaml").touch()
+    with pytest.raises(InvalidInput) as caught:
+        read_task("ctx/acb.yaml")
+    assert caught.value.hint == "a folder's own task is acb.yaml; name another one: ctx/task.yaml"
+
+
+def test_a_folder_with_nothing_but_a_dockerfile_is_to_be_built() -> None:
+    Path("ctx/Dockerfile").touch()
+    with pytest.raises(InvalidInput) as caught:
+        read_task("ctx/acb.yaml")
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("acr-task build ctx")
+
+
+@pytest.mark.parametrize("text", ["FROM a\n", "# syntax=x\n\nARG A=1\nfrom $A\n", "#x\r\nFROM a"])
+def test_a_dockerfile_is_no_task_file(text: str) -> None:
+    Path("D").write_text(text, newline="")
+    with pytest.raises(InvalidInput, match="D is a Dockerfile"):
+        read_task("D")
+    assert read_file("D") == (text.encode(), "D")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "#FROM a\nsteps: []\n", "FROM: a\n", "from\n", "\n" * 100_000 + " ", "ARG " * 50_000]
+)
+def test_everything_else_may_be_one(text: str) -> None:
+    Path("t.yaml").write_text(text)
+    assert read_task("t.yaml") == (text.encode(), "t.yaml")
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="empty"):
+        locate("", None)
+
+
+def test_a_url_in_the_place_of_a_file_is_refused_as_the_context_it_is() -> None:
+    with pytest.raises(InvalidInput, match="git repository"):
+        locate("https://github.com/team/app.git", None)
