@@ -84,9 +84,22 @@ def _ask(missing: list[SecretSpec], inputs: Inputs, report: Report) -> Mapping[s
     except TaskEngineError as error:
         if error.exit_code != 2:  # a store that cannot be reached is no fault of the file
             raise
-        report.error("E506", error.message, _at(missing[0], "keyvault"), hint=error.hint)
+        _report_each(error, missing, report)
         return {}
     for spec in missing:
         if spec.id not in found:
             report.error("E506", f"no provider has the secret '{spec.id}'", _at(spec, "keyvault"))
     return found
+
+
+def _report_each(error: TaskEngineError, missing: list[SecretSpec], report: Report) -> None:
+    """Every secret without a value at its own line; an error that does not tell them apart, at the first."""
+    from taskengine.secrets.providers import UnresolvedSecrets
+
+    if not isinstance(error, UnresolvedSecrets):
+        report.error("E506", error.message, _at(missing[0], "keyvault"), hint=error.hint)
+        return
+    places = {spec.id: _at(spec, "keyvault") for spec in missing}
+    for failure in error.failures:
+        message = f"secret '{failure.id}': {failure.error.message}"
+        report.error("E506", message, places.get(failure.id), hint=failure.error.hint)

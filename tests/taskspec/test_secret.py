@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from taskengine.errors import InvalidInput, InvalidTask, Unreachable
+from taskengine.secrets.providers import Failure, UnresolvedSecrets
 from taskengine.taskspec.inputs import Inputs
 from taskengine.taskspec.load import load_task
 from taskengine.taskspec.model import SecretSpec
@@ -99,3 +100,14 @@ def test_values_of_secrets_are_taken_out_of_messages() -> None:
 
 def test_the_values_of_set_secret_are_to_be_masked() -> None:
     assert load_task("steps: []", file="t", inputs=Inputs(set_secret=("a=b=c",))).secrets == {"a": "b=c"}
+
+
+def test_each_secret_without_a_value_is_reported_at_its_own_line() -> None:
+    def fail(specs: Sequence[SecretSpec]) -> dict[str, str]:
+        raise UnresolvedSecrets(tuple(Failure(id=s.id, error=InvalidInput(f"no {s.id}", hint="h")) for s in specs))
+
+    text = "version: v1.1.0\nsecrets:\n  - id: a\n    keyvault: env://A\n  - id: b\n    keyvault: env://B\n" + STEP
+    with pytest.raises(InvalidTask) as caught:
+        load_task(text, file="t", inputs=Inputs(resolve_secrets=fail))
+    found = [(p.message, p.hint, p.location.line if p.location else 0) for p in caught.value.problems]
+    assert found == [("secret 'a': no a", "h", 4), ("secret 'b': no b", "h", 6)]
