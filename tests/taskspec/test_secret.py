@@ -106,8 +106,8 @@ def test_each_secret_without_a_value_is_reported_at_its_own_line() -> None:
     def fail(specs: Sequence[SecretSpec]) -> dict[str, str]:
         raise UnresolvedSecrets(tuple(Failure(id=s.id, error=InvalidInput(f"no {s.id}", hint="h")) for s in specs))
 
-    text = "version: v1.1.0\nsecrets:\n  - id: a\n    keyvault: env://A\n  - id: b\n    keyvault: env://B\n" + STEP
+    text = "version: v1.1.0\nsecrets:\n  - id: token\n    keyvault: env://A\n  - id: b\n    keyvault: env://B\n" + STEP
     with pytest.raises(InvalidTask) as caught:
         load_task(text, file="t", inputs=Inputs(resolve_secrets=fail))
     found = [(p.message, p.hint, p.location.line if p.location else 0) for p in caught.value.problems]
-    assert found == [("secret 'a': no a", "h", 4), ("secret 'b': no b", "h", 6)]
+    assert found == [("secret 'token': no token", "h", 4), ("secret 'b': no b", "h", 6)]
