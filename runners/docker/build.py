@@ -38,6 +38,7 @@ from runners.docker.scope import Scope
 from runners.docker.workspace import DEFAULT_IGNORES, ignore_lines
 from taskengine.errors import InvalidInput
 from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
+from taskengine.plan.words import runtime_env
 from taskengine.registry.auth import Logins
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, RunContext
@@ -121,7 +122,7 @@ class Builder:
             dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
             dockerfile_dir=home,
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
-            build_args={**dict(_pair(arg) for arg in line.build_args if "=" in arg), **self._context.build_args},
+            build_args={**_build_args(step, line), **self._context.build_args},
             target=line.target,
             platform=line.last("platform") or self._context.platform,
             labels=dict(_pair(label) for label in line.all("label")),
@@ -189,6 +190,10 @@ class Builder:
         return secrets
 
     def _read_file(self, step: PlannedStep, name: str) -> bytes:
+        for mount in step.volume_mounts:  # the step's secret volumes, as a container of it would see them
+            inside = mount.mount_path.rstrip("/") + "/"
+            if name.startswith(inside):
+                return self._scope.secret_file(mount.name, name[len(inside) :])
         path = posixpath.normpath(posixpath.join(resolve_directory(step.working_directory), name))
         root = self._author_folder("") or self._scope.workspace_folder()
         try:
@@ -256,6 +261,18 @@ def _excludes(folder: Path, dockerfile: str) -> tuple[str, ...]:
     if dockerfile and own.is_file():
         return (*DEFAULT_IGNORES, *parse_lines(own.read_text(encoding="utf-8-sig", errors="surrogateescape")))
     return ignore_lines(folder)
+
+
+def _build_args(step: PlannedStep, line: BuildLine) -> dict[str, str]:
+    """The build arguments; one without a value takes it from the step's environment, as the docker command line does
+    from its own, or is left to the Dockerfile's default."""
+    environment = dict(_pair(runtime_env(entry)) for entry in step.env if "=" in entry)
+    args = {}
+    for text in line.build_args:
+        name, equals, value = text.partition("=")
+        if equals or name in environment:
+            args[name] = value if equals else environment[name]
+    return args
 
 
 def _pair(text: str) -> tuple[str, str]:

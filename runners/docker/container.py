@@ -258,11 +258,33 @@ def _nothing(config: Config, value: str) -> None:
     """Options whose effect the engine gives to every step anyway, or that the step's own properties decide."""
 
 
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def nanoseconds(text: str) -> int:
+    """A duration as Go writes it, such as 30s or 1m30s."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(n + unit for n, unit in parts) != text:
+        raise InvalidInput(f"{text!r} is not a duration", hint="write a number with a unit, such as 30s or 1m30s")
+    return round(sum(float(n) * _NANOSECONDS[unit] for n, unit in parts))
+
+
+def _health(key: str, convert: Callable[[str], Any]) -> Apply:
+    def apply(config: Config, value: str) -> None:
+        config.setdefault("Healthcheck", {})[key] = convert(value)
+
+    return apply
+
+
 _OPTIONS: dict[str, Apply] = {
     "add-host": _host_list("ExtraHosts"),
+    "annotation": _host_map("Annotations"),
     "attach": _nothing,
+    "blkio-weight": _host("BlkioWeight", _number),
     "cap-add": _host_list("CapAdd"),
     "cap-drop": _host_list("CapDrop"),
+    "cgroupns": _host("CgroupnsMode"),
     "cpu-period": _host("CpuPeriod", _number),
     "cpu-quota": _host("CpuQuota", _number),
     "cpu-shares": _host("CpuShares", _number),
@@ -271,6 +293,7 @@ _OPTIONS: dict[str, Apply] = {
     "cpuset-mems": _host("CpusetMems"),
     "detach": _nothing,
     "device": _host_list("Devices", _device),
+    "device-cgroup-rule": _host_list("DeviceCgroupRules"),
     "dns": _host_list("Dns"),
     "dns-option": _host_list("DnsOptions"),
     "dns-search": _host_list("DnsSearch"),
@@ -280,21 +303,29 @@ _OPTIONS: dict[str, Apply] = {
     "expose": _expose,
     "gpus": _gpus,
     "group-add": _host_list("GroupAdd"),
+    "health-cmd": _health("Test", lambda command: ["CMD-SHELL", command]),
+    "health-interval": _health("Interval", nanoseconds),
+    "health-retries": _health("Retries", _number),
+    "health-start-period": _health("StartPeriod", nanoseconds),
+    "health-timeout": _health("Timeout", nanoseconds),
     "hostname": _top("Hostname"),
     "init": _host("Init", _flag),
     "interactive": _nothing,
     "ipc": _host("IpcMode"),
     "isolation": _host("Isolation"),
     "label": _label,
+    "mac-address": _top("MacAddress"),
     "memory": _host("Memory", size_bytes),
     "memory-reservation": _host("MemoryReservation", size_bytes),
     "memory-swap": _host("MemorySwap", size_bytes),
+    "memory-swappiness": _host("MemorySwappiness", _number),
     "mount": _host_list("Mounts", _mount),
     "name": _nothing,
     "network": _network,
     "network-alias": _nothing,
     "no-healthcheck": lambda config, _: config.update(Healthcheck={"Test": ["NONE"]}),
     "oom-kill-disable": _host("OomKillDisable", _flag),
+    "oom-score-adj": _host("OomScoreAdj", _number),
     "pid": _host("PidMode"),
     "pids-limit": _host("PidsLimit", _number),
     "platform": _nothing,
@@ -310,6 +341,7 @@ _OPTIONS: dict[str, Apply] = {
     "shm-size": _host("ShmSize", size_bytes),
     "stop-signal": _top("StopSignal"),
     "stop-timeout": _top("StopTimeout", _number),
+    "storage-opt": _host_map("StorageOpt"),
     "sysctl": _host_map("Sysctls"),
     "tmpfs": _tmpfs,
     "tty": _top("Tty", _flag),

@@ -157,6 +157,13 @@ class Scope:
             for key, value in volume.secret:
                 _decode(volume.name, key, value)
 
+    def secret_file(self, name: str, key: str) -> bytes:
+        """One file of a volume of the task. Raises FileNotFoundError."""
+        for found, value in self._secret_volumes[name].secret:
+            if found == key:
+                return _decode(name, key, value)
+        raise FileNotFoundError(key)
+
     def _make_task_volume(self, name: str) -> str:
         volume = self._secret_volumes[name]
         files = {key: _decode(name, key, value) for key, value in volume.secret}

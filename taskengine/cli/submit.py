@@ -60,6 +60,7 @@ def submit(
         context_dir=absolute(source.context),
         platform=options.platform,
         secrets=secrets,
+        build_secrets={name: _bytes(value) for name, value in (*loaded.secrets.items(), *options.secret)},
         build_args=extra.build_args,
         build_files=extra.build_files,
         allow_docker_socket=grants.docker_socket,
@@ -73,3 +74,7 @@ def submit(
         display=display,
         limits=limits,
     )
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value

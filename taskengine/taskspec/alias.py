@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from taskengine.errors import Location
 from taskengine.taskspec import catalog
@@ -242,9 +243,10 @@ def _set_directive(node: Node, view: View, aliases: Aliases, report: Report) -> 
 def _read_source(name: str, at: Location, inputs: Inputs, report: Report) -> Mapping[str, str]:
     """The aliases of one more file or address."""
     try:
-        text = read_source(name, base_dir=inputs.base_dir, fetch=inputs.fetch)
+        folders = (inputs.base_dir, Path(at.file).parent)
+        text = read_source(name, folders=folders, fetch=inputs.fetch)
     except OSError as error:
-        hint = "paths are looked up from the task file's folder" if not isinstance(error, ConnectionError) else None
+        hint = "it is looked for here and beside the task file" if not isinstance(error, ConnectionError) else None
         report.error("E212", f"the alias source '{name}' cannot be read: {error}", at, hint=hint)
         return {}
     source = Source(text, name)

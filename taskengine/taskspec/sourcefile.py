@@ -4,8 +4,9 @@ Small and soon, or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 #: more is no list of aliases
@@ -13,16 +14,24 @@ MAX_SOURCE = 1 << 20
 TIME_LIMIT = 2.0
 
 
-def read_source(name: str, *, base_dir: Path, fetch: Callable[[str], bytes] | None) -> str:
-    """The text of an alias source. Raises OSError with a message fit for people."""
+def read_source(name: str, *, folders: Sequence[Path], fetch: Callable[[str], bytes] | None) -> str:
+    """The text of an alias source, of the first of `folders` that has it. Raises OSError with words fit for people."""
     is_address = name.lower().startswith(("http://", "https://"))
-    data = (fetch or fetch_address)(name) if is_address else _read_file(base_dir / name)
+    data = (fetch or fetch_address)(name) if is_address else _read_file(_first(name, folders))
     if len(data) > MAX_SOURCE:
         raise OSError(f"larger than {MAX_SOURCE >> 10} KiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise OSError("it is no UTF-8 text") from None
+
+
+def _first(name: str, folders: Sequence[Path]) -> Path:
+    with contextlib.suppress(ValueError):  # a NUL in the name: said by who opens it
+        for folder in folders:
+            if (folder / name).exists():
+                return folder / name
+    return folders[0] / name
 
 
 def _read_file(path: Path) -> bytes:

@@ -291,3 +291,16 @@ def test_image_aliases_are_the_users_to_set(acr: Command) -> None:
     done = acr("plan", task, env={"ACR_TASK_IMAGE_ALIASES": str(table)})
     assert done.returncode == 2
     assert "aliases.yaml" in done.stderr
+
+
+def test_a_secret_of_the_task_reaches_a_build_and_no_log(acr: Command) -> None:
+    context = acr.folder / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "FROM busybox:1\nRUN --mount=type=secret,id=token cat /run/secrets/token && wc -c < /run/secrets/token\n"
+    )
+    text = "version: v1.1.0\nsecrets:\n  - {id: token, keyvault: 'https://v.vault.azure.net/secrets/t'}\nsteps:\n  - {id: b, build: --secret id=token --no-cache -t e2e-secret:1 .}\n"
+    done = acr("run", "-f", acr.task(text), context, "--secret", "token=a-very-secret-value")
+    assert done.returncode == 0, done.stderr
+    assert "a-very-secret-value" not in done.stdout + done.stderr
+    assert "*** 19" in done.stdout.replace("\n", " ").replace("***19", "*** 19"), done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskengine.plan.buildline import BUILD_OPTIONS, cache_reference, parse_build
-from taskengine.plan.option import LineError
+from taskengine.plan.option import LineError, Option
 
 
 def test_a_line_is_options_and_a_context() -> None:
@@ -39,13 +39,31 @@ def test_tags_and_context_are_read_as_docker_reads_them(text: str, tags: tuple[s
 
 
 def test_options_without_a_meaning_here_are_left_out() -> None:
-    line = parse_build("--progress plain --rm --load --push --pull .")
-    assert line.options == (("load", ""), ("push", ""), ("pull", ""))
+    line = parse_build("--progress plain --rm --load --memory 1g -q --pull .")
+    assert line.options == (("load", ""), ("pull", ""))
+
+
+def _value(option: Option) -> str:
+    return "false" if option.name in {"provenance", "sbom"} else "value"
+
+
+@pytest.mark.parametrize("name", ["provenance", "sbom"])
+def test_attestations_can_only_be_declined(name: str) -> None:
+    assert parse_build(f"--{name}=false .").context == "."
+    with pytest.raises(LineError, match=name):
+        parse_build(f"--{name}=true .")
+
+
+@pytest.mark.parametrize("name", ["ssh x", "build-context a=b", "push", "allow x", "attest type=sbom"])
+def test_what_no_build_here_does_is_refused_by_name(name: str) -> None:
+    with pytest.raises(LineError, match=name.split()[0]) as caught:
+        parse_build(f"--{name} .")
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("option", [option for option in BUILD_OPTIONS if not option.refused], ids=lambda o: o.name)
 def test_every_supported_option_is_understood(option) -> None:  # type: ignore[no-untyped-def]
-    line = parse_build(f"--{option.name} value ." if option.takes_value else f"--{option.name} .")
+    line = parse_build(f"--{option.name} {_value(option)} ." if option.takes_value else f"--{option.name} .")
     assert line.context == "."
     assert option.help.endswith(".")
 

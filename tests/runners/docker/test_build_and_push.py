@@ -157,6 +157,37 @@ def test_a_secret_of_the_run_is_mounted_and_in_no_layer(run_task: RunTask, engin
     assert "hunter2" not in json.dumps(engine.api.history("with-secret:1"))
 
 
+def test_a_secret_comes_from_a_secret_volume_of_the_step(run_task: RunTask, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM busybox:1\nRUN --mount=type=secret,id=k cat /run/secrets/k > /seen\n")
+    done = run_task(
+        """
+volumes:
+  - {name: conf, secret: {key: dm9sdW1lLXNlY3JldA==}}
+steps:
+  - id: b
+    build: --secret id=k,src=/conf/key --no-cache -t from-volume:1 .
+    volumeMounts: [{name: conf, mountPath: /conf}]
+  - {id: c, cmd: from-volume:1 cat /seen}
+""",
+        context=context,
+    )
+    assert done.text("c") == "volume-secret", done.record
+
+
+def test_a_build_argument_without_a_value_takes_the_steps_environment(run_task: RunTask, context: Path) -> None:
+    done = run_task(
+        """
+steps:
+  - {id: b, build: --build-arg WHO -t from-env:1 ., env: [WHO=me]}
+  - {id: c, cmd: from-env:1 cat /who}
+  - {id: d, build: --build-arg WHO -t from-default:1 .}
+  - {id: e, cmd: from-default:1 cat /who}
+""",
+        context=context,
+    )
+    assert (done.text("c"), done.text("e")) == ("me\n", "nobody\n"), done.record
+
+
 def test_a_cancel_stops_a_build(run_task: RunTask, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM busybox:1\nRUN echo up && sleep 1000\n")
     cancel, log = Cancel(), Log()

@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from runners.docker.container import Place, container_config, may_share_namespace, resolve_directory, size_bytes
+from runners.docker.container import (
+    Place,
+    container_config,
+    may_share_namespace,
+    resolve_directory,
+    size_bytes,
+    supported_options,
+)
 from taskengine.errors import InvalidInput
+from taskengine.plan.cmdline import RUN_OPTIONS
 from taskengine.plan.model import CmdLine, PlannedStep, StepType
 
 
@@ -149,3 +157,23 @@ def test_a_step_that_asks_something_of_its_namespace_has_its_own(fields: dict[st
 def test_an_option_about_the_network_asks_for_a_namespace_of_its_own() -> None:
     assert not may_share_namespace(step(CmdLine(image="b", options=(("hostname", "h"),))))
     assert may_share_namespace(step(CmdLine(image="b", options=(("env", "A=1"), ("volume", "a:/b")))))
+
+
+def test_every_option_that_a_task_may_write_is_carried_out() -> None:
+    allowed = {o.name for o in RUN_OPTIONS if not o.refused and not o.ignored}
+    assert allowed <= set(supported_options())
+
+
+def test_a_health_check_is_put_together() -> None:
+    options = (("health-cmd", "wget x"), ("health-interval", "1m30s"), ("health-retries", "3"))
+    assert with_option(*options)["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "wget x"],
+        "Interval": 90_000_000_000,
+        "Retries": 3,
+    }
+
+
+@pytest.mark.parametrize("written", ["30", "s", "1x", "-1s", "1s1"])
+def test_a_duration_needs_its_unit(written: str) -> None:
+    with pytest.raises(InvalidInput, match="duration"):
+        with_option(("health-interval", written))
