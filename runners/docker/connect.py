@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,38 +78,63 @@ def _context(environ: Mapping[str, str]) -> Endpoint | None:
     )
 
 
-def connect(endpoint: Endpoint) -> Engine:
-    """An API client for the engine, its version negotiated. Raises Unreachable with what to do about it."""
-    with _without_paramiko(endpoint.host):
+def connect(endpoint: Endpoint, *, timeout: float = CALL_TIMEOUT) -> Engine:
+    """An API client for the engine, its version negotiated. Raises Unreachable with what to do about it.
+
+    `timeout` is how many seconds the engine may be silent in one ordinary call, the first one included."""
+    with _without_paramiko():
         import docker
     import requests
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
     from docker.errors import DockerException
-    from docker.tls import TLSConfig
 
-    options: dict[str, Any] = {}
-    if endpoint.tls_dir:
-        folder = Path(endpoint.tls_dir)
-        options["tls"] = TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")) if (folder / "cert.pem").exists() else None,
-            ca_cert=str(folder / "ca.pem") if (folder / "ca.pem").exists() else None,
-            verify=endpoint.tls_verify,
-        )
-    if endpoint.host.startswith("ssh://"):
-        options["use_ssh_client"] = shutil.which("ssh") is not None
+    is_ssh = endpoint.host.startswith("ssh://")
+    adapter: Any = None
     try:
-        client = docker.APIClient(
-            base_url=endpoint.host, version="auto", timeout=CALL_TIMEOUT, num_pools=64, max_pool_size=64, **options
+        client: Any = docker.APIClient(
+            # with a version given, this asks the engine nothing: how it is reached is not settled yet
+            base_url="unix:///ssh" if is_ssh else endpoint.host,
+            version=MINIMUM_DOCKER_API_VERSION,
+            timeout=timeout,  # type: ignore[arg-type] # requests takes fractions
+            num_pools=64,
+            max_pool_size=64,
+            tls=_tls(endpoint),
         )
+        # requests would let REQUESTS_CA_BUNDLE go before our authority, and send what is for the engine to a proxy
+        client.trust_env = False
+        if is_ssh:
+            from runners.docker.ssh import SshAdapter
+
+            client._custom_adapter = adapter = SshAdapter(endpoint.host, timeout=timeout, most=64)
+            client.mount("http+docker://", adapter)
+        client._version = client._retrieve_server_version()
     except (DockerException, requests.RequestException, OSError, ValueError) as error:
         where = f"{endpoint.host} (context {endpoint.context})" if endpoint.context else endpoint.host
-        raise Unreachable(f"no Docker Engine answers at {where}: {_short(error)}", hint=_hint(endpoint.host)) from error
+        why = getattr(adapter, "failure", "") or _short(error)
+        if adapter is not None:
+            adapter.close()
+        raise Unreachable(f"no Docker Engine answers at {where}: {why}", hint=_hint(endpoint)) from error
     return cast(Engine, client)
 
 
+def _tls(endpoint: Endpoint) -> Any:
+    """What docker-py wants to know of the certificates, False without any."""
+    if not endpoint.tls_dir:
+        return False
+    from docker.tls import TLSConfig
+
+    ca, cert, key = (str(Path(endpoint.tls_dir) / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+    return TLSConfig(
+        client_cert=(cert, key) if Path(cert).exists() else None,
+        ca_cert=ca if Path(ca).exists() else None,
+        verify=endpoint.tls_verify,
+    )
+
+
 @contextlib.contextmanager
-def _without_paramiko(host: str) -> Iterator[None]:
-    """docker-py loads paramiko, half of its import time, for every address; only ssh:// ones have a use for it."""
-    if host.startswith("ssh://") or "paramiko" in sys.modules:
+def _without_paramiko() -> Iterator[None]:
+    """docker-py loads paramiko where it is installed, half of its import time; our ssh is OpenSSH's."""
+    if "paramiko" in sys.modules:
         yield
         return
     sys.modules["paramiko"] = None  # type: ignore[assignment]
@@ -130,16 +154,34 @@ def _short(error: BaseException) -> str:
         ("Connection refused", "connection refused"),
         ("ConnectionRefusedError", "connection refused"),
         ("timed out", "timed out"),
+        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not from an authority that is trusted here"),
+        # said, or only shown, by an engine that wants a client certificate of its own authority
+        ("CERTIFICATE", "it does not take our certificate, or has got none"),
+        ("certificate", "it does not take our certificate, or has got none"),
+        ("SSLEOFError", "it does not take our certificate, or has got none"),
+        ("UNKNOWN_CA", "it does not take our certificate, or has got none"),
+        ("HTTPS server", "it wants TLS: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
+        ("NameResolutionError", "no such host"),
+        ("ConnectionResetError", "it closed the connection at once"),
+        ("BrokenPipeError", "it closed the connection at once"),
     ):
         if known in text:
             return plain
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
-def _hint(host: str) -> str:
+def _hint(endpoint: Endpoint) -> str:
+    host = endpoint.host
     if host.startswith("unix://"):
         path = Path(host.removeprefix("unix://"))
         if path.exists() and not os.access(path, os.W_OK):
             return f"your user may not use {path}; join the group that owns it or use sudo"
         return "start the Docker Engine, or set DOCKER_HOST or `docker context use`; `acr-task doctor` says more"
+    if host.startswith("ssh://"):
+        name = host.removeprefix("ssh://").partition("/")[0]
+        return f"try `ssh {name} docker version`; no passwords are asked for here: load the key into ssh-agent"
+    if endpoint.tls_dir:
+        return (
+            f"{endpoint.tls_dir} should hold the ca.pem that signed the engine's certificate, and cert.pem and key.pem"
+        )
     return "check DOCKER_HOST or `docker context show`, and that the engine listens there"

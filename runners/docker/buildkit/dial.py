@@ -1,7 +1,7 @@
 """Opens a connection to the engine that speaks HTTP/2 from then on, over whatever reaches the engine.
 
-`dialer(api)` reads where and how from a docker-py client: a Unix socket, TCP, TLS with client certificates, or ssh (the
-library's own or the ssh program). BuildKit is met on two such paths, /grpc and /session.
+`dialer(api)` reads where and how from a docker-py client: a Unix socket, TCP, TLS with client certificates, or ssh (an
+adapter that dials by itself). BuildKit is met on two such paths, /grpc and /session.
 
 Must not know BuildKit: it carries bytes and reads one HTTP answer.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import subprocess
 import threading
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -58,10 +57,8 @@ def _connector(api: docker.APIClient) -> Callable[[], Connection]:
     adapter: Any = getattr(api, "_custom_adapter", None)
     if (path := getattr(adapter, "socket_path", None)) is not None:
         return lambda: _unix(path)
-    if hasattr(adapter, "ssh_client"):
-        if adapter.ssh_client is None:
-            return lambda: _ssh_program(adapter.ssh_host)
-        return lambda: _ssh_library(adapter)
+    if (dial := getattr(adapter, "dial", None)) is not None:
+        return lambda: SocketConnection(dial())
     where = urllib.parse.urlsplit(url)
     host, port = where.hostname or "localhost", where.port or (2376 if where.scheme == "https" else 2375)
     if where.scheme == "https":
@@ -166,67 +163,6 @@ class TlsConnection:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
-
-
-class _ProgramConnection(SocketConnection):
-    """The standard input and output of a program, as one socket."""
-
-    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        super().__init__(sock)
-        self._process = process
-
-    def close(self) -> None:
-        super().close()
-        with contextlib.suppress(OSError):
-            self._process.terminate()
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(2)
-
-
-def _ssh_program(host: str) -> Connection:
-    """`ssh HOST docker system dial-stdio`, as Docker's own client does it."""
-    target = urllib.parse.urlsplit(f"ssh://{host}")
-    if not target.hostname or target.hostname.startswith("-"):
-        raise OSError(f"'{host}' is no host for ssh")
-    options = [
-        *(["-l", target.username] if target.username else []),
-        *(["-p", str(target.port)] if target.port else []),
-    ]
-    alive = ["-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=3", "-o", "BatchMode=yes"]
-    command = ["ssh", *options, *alive, "-T", "--", target.hostname, "docker", "system", "dial-stdio"]
-    near, far = socket.socketpair()
-    try:
-        process = subprocess.Popen(
-            command, stdin=far.fileno(), stdout=far.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
-        )
-    except BaseException:
-        near.close()
-        raise
-    finally:
-        far.close()
-    near.settimeout(_TIMEOUT_S)
-    return _ProgramConnection(near, process)
-
-
-def _ssh_library(adapter: Any) -> Connection:
-    """A channel of the connection that docker-py holds open through paramiko."""
-    import paramiko
-
-    try:
-        transport = adapter.ssh_client.get_transport()
-        if transport is None or not transport.is_active():
-            adapter._connect()
-            transport = adapter.ssh_client.get_transport()
-        channel = transport.open_session(timeout=_TIMEOUT_S)
-        channel.settimeout(_TIMEOUT_S)
-        channel.exec_command("docker system dial-stdio")
-    except paramiko.SSHException as error:
-        raise OSError(f"ssh: {error}") from error
-    connection: Connection = channel
-    return connection
 
 
 class _Resumed:

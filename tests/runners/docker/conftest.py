@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runners.docker.runner import DockerRunner
 from taskengine import wiring
 from taskengine.ambient import Ambient
 from taskengine.runner import Cancel, RunContext
@@ -87,6 +88,8 @@ NOTHING: dict[str, list[str]] = {"containers": [], "networks": [], "volumes": []
 def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
     """`run_task(text, context=None, cancel=None, log=None, on=engine, **facts)`; extra RunContext fields in `grant`."""
 
+    runners: list[DockerRunner] = []
+
     def run(
         text: str,
         *,
@@ -125,6 +128,7 @@ def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(wiring, "engine", lambda using, real=wiring.engine: wrap(real(using)))
             runner = wiring.runner_for(ctx, settings)
+        runners.append(runner)
         kept = log or Log()
         record = execute(
             loaded.plan, runner, run_id=run_id, listener=hear, log=kept, cancel=cancel or Cancel(),
@@ -135,3 +139,5 @@ def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
 
     yield run
     wiring._connection.cache_clear()
+    for runner in runners:
+        runner.close()

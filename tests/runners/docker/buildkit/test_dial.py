@@ -1,21 +1,18 @@
-"""The ways to an engine: Unix socket, TCP, TLS with client certificates, and ssh in both of docker-py's manners."""
+"""The ways to an engine: Unix socket, TCP, TLS with client certificates, and an adapter that dials (ssh) by itself."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import ipaddress
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import docker
 import pytest
@@ -176,101 +173,16 @@ def test_tls_to_a_stranger_is_refused(proxy: Callable[..., Proxy], tmp_path: Pat
         dialer(api)("/grpc", ())
 
 
-FAKE_SSH = """#!{python}
-import json, os, socket, sys, threading
-with open({log!r}, "a") as log:
-    log.write(json.dumps(sys.argv[1:]) + "\\n")
-engine = socket.socket(socket.AF_UNIX)
-engine.connect({engine!r})
-def up():
-    while data := os.read(0, 65536):
-        engine.sendall(data)
-    engine.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-while data := engine.recv(65536):
-    while data:
-        data = data[os.write(1, data):]
-"""
+def test_an_adapter_that_dials_by_itself_is_asked_to(engine: Engine, folder: Path) -> None:
+    def dial() -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(engine.host.removeprefix("unix://"))
+        return sock
 
-
-def test_the_ssh_program_reaches_the_engine(
-    engine: Engine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bin_folder, log = tmp_path / "bin", tmp_path / "log"
-    bin_folder.mkdir()
-    ssh = bin_folder / "ssh"
-    ssh.write_text(FAKE_SSH.format(python=sys.executable, log=str(log), engine=engine.host.removeprefix("unix://")))
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    api = docker.APIClient(base_url="ssh://me@far.example:2222", version="1.41", use_ssh_client=True)
-    build_over(dialer(api), folder)
-    (call, *_) = log.read_text().splitlines()
-    assert '"-l", "me", "-p", "2222"' in call
-    assert '"--", "far.example", "docker", "system", "dial-stdio"' in call
-    children = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    assert str(ssh) not in children.stdout
-
-
-class Shell:
-    """An ssh server that knows one command."""
-
-    def __init__(self, engine_socket: str) -> None:
-        import paramiko
-
-        class Server(paramiko.ServerInterface):
-            def check_auth_none(self, username: str) -> int:
-                return paramiko.AUTH_SUCCESSFUL
-
-            def check_channel_request(self, kind: str, chanid: int) -> int:
-                return paramiko.OPEN_SUCCEEDED
-
-            def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
-                threading.Thread(target=_join, args=(channel, engine_socket), daemon=True).start()
-                return command == b"docker system dial-stdio"
-
-        self.near, far = socket.socketpair()
-        self._server = paramiko.Transport(far)
-        self._server.add_server_key(paramiko.RSAKey.generate(2048))
-        self._server.start_server(threading.Event(), Server())
-        self.client = paramiko.Transport(self.near)
-        self.client.start_client(timeout=20)
-        self.client.auth_none("me")
-
-    def close(self) -> None:
-        self.client.close()
-        self._server.close()
-
-
-def _join(channel: Any, path: str) -> None:
-    engine = socket.socket(socket.AF_UNIX)
-    engine.connect(path)
-
-    def up() -> None:
-        with contextlib.suppress(OSError):
-            while data := channel.recv(65536):
-                engine.sendall(data)
-        SocketConnection(engine).close()
-
-    threading.Thread(target=up, daemon=True).start()
-    with contextlib.suppress(OSError):
-        while data := engine.recv(65536):
-            channel.sendall(data)
-    channel.close()
-
-
-def test_the_ssh_library_reaches_the_engine(engine: Engine, folder: Path) -> None:
-    from runners.docker.buildkit.dial import _ssh_library
-
-    shell = Shell(engine.host.removeprefix("unix://"))
-    adapter = SimpleNamespace(ssh_client=SimpleNamespace(get_transport=lambda: shell.client))
-
-    def dial(path: str, headers: Any) -> Connection:
-        return _upgrade(_ssh_library(adapter), f"/v1.41{path}", headers)
-
-    try:
-        build_over(dial, folder)
-    finally:
-        shell.close()
+    api = SimpleNamespace(
+        base_url="http+docker://localhost", _version="1.41", _custom_adapter=SimpleNamespace(dial=dial)
+    )
+    build_over(dialer(cast(docker.APIClient, api)), folder)
 
 
 @pytest.fixture
