@@ -6,12 +6,14 @@ Knows click and nothing of tasks.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from taskengine.errors import InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: click gives every command `--help`; we name it in the same words everywhere
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -28,6 +30,18 @@ class Option(click.Option):
     def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.section = section
+
+
+def output_option(
+    *forms: str,
+    help: str = "The form of the answer.",  # noqa: A002 - as click calls it
+    section: str = "Options",
+) -> Callable[[F], F]:
+    """`-o/--output` with these forms, the first of which is the default."""
+    return click.option(
+        "-o", "--output", cls=Option, section=section, type=click.Choice(forms), default=forms[0], show_default=True,
+        help=help,
+    )  # fmt: skip
 
 
 class Command(click.Command):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import Command, Option, output_option
 from taskengine.errors import TaskEngineError
 
 if TYPE_CHECKING:
@@ -45,15 +45,7 @@ class Finding:
 @click.option(
     "-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="Check that this registry answers."
 )
-@click.option(
-    "-o",
-    "--output",
-    cls=Option,
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The form of the answer.",
-)
+@output_option("text", "json")
 def doctor(registry: str, output: str) -> int:
     """Check what this machine lacks, and say how to mend it.
 

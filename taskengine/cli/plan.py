@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskengine.cli.base import PATH, Command, Option
+from taskengine.cli.base import PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, task_options
 from taskengine.errors import InvalidTask
 
@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 )
 @click.argument("file", metavar="FILE", type=PATH)
 @task_options
-@click.option(
-    "-o",
-    "--output",
-    cls=Option,
-    type=click.Choice(["text", "json", "mermaid", "dot"]),
-    default="text",
-    show_default=True,
-    help="The form of the plan.",
-)
+@output_option("text", "json", "mermaid", "dot", help="The form of the plan.")
 @click.option("--show-secrets", cls=Option, is_flag=True, help="Print secrets instead of ***.")
 def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> None:
     """Show the steps of a task and which of them wait for which."""

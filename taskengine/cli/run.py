@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from taskengine.cli.base import FOLDER, PATH, Command, Option
+from taskengine.cli.base import FOLDER, PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, duration, task_options
 from taskengine.errors import InvalidInput
 
@@ -24,16 +24,7 @@ def display_options(command: F) -> F:
     """How a run is shown and bounded: the same for `run` and `build`."""
     for decorator in reversed(
         (
-            click.option(
-                "-o",
-                "--output",
-                cls=Option,
-                section=SHOW,
-                type=click.Choice(["text", "json"]),
-                default="text",
-                show_default=True,
-                help="'json' prints events and log lines as JSON lines.",
-            ),
+            output_option("text", "json", help="'json' prints events and log lines as JSON lines.", section=SHOW),
             click.option("-q", "--quiet", cls=Option, section=SHOW, is_flag=True, help="Only failures and the result."),
             click.option(
                 "--no-color", cls=Option, section=SHOW, is_flag=True, help="No colours (NO_COLOR is heard too)."

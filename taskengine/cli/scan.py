@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from taskengine.cli.base import PATH, Command, Option
+from taskengine.cli.base import PATH, Command, Option, output_option
 
 
 @click.command(
@@ -30,15 +30,7 @@ from taskengine.cli.base import PATH, Command, Option
 @click.option("--target", cls=Option, default="", metavar="STAGE", help="The stage that is built (default: the last).")
 @click.option("-t", "--tag", "--image", "tags", cls=Option, multiple=True, metavar="NAME", help="A name of the image.")
 @click.option("--platform", cls=Option, default="", metavar="OS/ARCH[/VARIANT]", help="What the image is built for.")
-@click.option(
-    "-o",
-    "--output",
-    cls=Option,
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="The form of the answer.",
-)
+@output_option("table", "json")
 def scan(
     context: str,
     file: str | None,

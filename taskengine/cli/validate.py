@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from taskengine.cli.base import PATH, Command, Option
+from taskengine.cli.base import PATH, Command, output_option
 from taskengine.cli.option import TaskOptions, task_options
 from taskengine.cli.report import problem_json, problem_text
 from taskengine.errors import InvalidInput, InvalidTask, Problem, Severity
@@ -23,15 +23,7 @@ from taskengine.errors import InvalidInput, InvalidTask, Problem, Severity
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
 @task_options
-@click.option(
-    "-o",
-    "--output",
-    cls=Option,
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The form of the answer.",
-)
+@output_option("text", "json")
 def validate(files: tuple[str, ...], options: TaskOptions, output: str) -> int:
     """Check task files and name every problem in them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from taskengine.cli.base import Command, Option
+from taskengine.cli.base import Command, output_option
 
 
 @click.command(
@@ -14,15 +14,7 @@ from taskengine.cli.base import Command, Option
         ("acr-task version -o json", "with the Python it runs on, for scripts"),
     ],
 )
-@click.option(
-    "-o",
-    "--output",
-    cls=Option,
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The form of the answer.",
-)
+@output_option("text", "json")
 def version(output: str) -> None:
     """Print the version.
 
