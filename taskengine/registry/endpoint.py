@@ -130,9 +130,9 @@ def is_link_local(host: str) -> bool:
 
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port: the place that an address belongs to. An address without a sane port belongs nowhere."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return parts.scheme, "", 0
+        return "", "", 0
     return parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme, 0)

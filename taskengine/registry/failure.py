@@ -13,6 +13,13 @@ from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
 
 _LONGEST = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_WORDS = {
+    401: "the registry wants a login",
+    403: "the registry does not allow it",
+    404: "the registry has no such thing",
+    405: "the registry does not do this",
+    429: "too many requests",
+}
 _UNSUPPORTED = frozenset({"UNSUPPORTED", "METHOD_UNKNOWN"})
 
 
@@ -55,7 +62,7 @@ class Refusal:
 
 def error_of(refusal: Refusal) -> TaskEngineError:
     code, said = first_error(refusal.body)
-    text = f"{refusal.what}: {said or f'the registry answered {refusal.status}'}"
+    text = f"{refusal.what}: {said or _in_words(refusal.status)}"
     status = refusal.status
     if status == 429 or code == "TOOMANYREQUESTS":
         return RateLimited(text, hint=_when(refusal), retry_after=refusal.retry_after)
@@ -68,6 +75,12 @@ def error_of(refusal: Refusal) -> TaskEngineError:
     if status >= 500:
         return Unreachable(text, hint=f"{refusal.host} has a trouble of its own; try again later")
     return Refused(text, hint="the registry's words say what it does not like")
+
+
+def _in_words(status: int) -> str:
+    """For answers without a document, as those to HEAD are."""
+    said = _WORDS.get(status)
+    return f"{said} ({status})" if said else f"the registry answered {status}"
 
 
 def first_error(body: bytes) -> tuple[str, str]:

@@ -95,7 +95,7 @@ class Transport:
     def locate(self, endpoint: Endpoint, base: str, location: str | None) -> str:
         """The address in a Location header, if it is one that may be followed."""
         endpoint = self.current(endpoint)
-        url = urljoin(base, location or "")
+        url = _joined(base, location or "")
         scheme, host, port = origin(url)
         if not location or not host or scheme not in ("http", "https") or "@" in urlsplit(url).netloc:
             raise Unreachable(f"{endpoint.host} sends us to no address", hint="is it a registry?")
@@ -224,6 +224,13 @@ class Transport:
     @staticmethod
     def _is_late(deadline: float | None, wait: float, limits: Limits) -> bool:
         return deadline is not None and limits.ambient.monotonic() + wait >= deadline
+
+
+def _joined(base: str, location: str) -> str:
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        return ""
 
 
 def _is_unspecified(host: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import http.cookiejar
 import socket
 import ssl
 import threading
@@ -136,7 +135,7 @@ class Wire:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sessions: dict[tuple[Any, ...], Any] = {}
+        self._adapters: dict[tuple[Any, ...], Any] = {}
 
     def send(self, message: Message, endpoint: Endpoint, limits: Limits, deadline: float | None) -> Reply:
         """Exchange one message. No deadline: only silence ends it. Raises Fault, or Interrupted."""
@@ -167,21 +166,27 @@ class Wire:
 
     def close(self) -> None:
         with self._lock:
-            sessions, self._sessions = list(self._sessions.values()), {}
-        for session in sessions:
-            session.close()
+            adapters, self._adapters = list(self._adapters.values()), {}
+        for adapter in adapters:
+            adapter.close()
 
     def _exchange(self, message: Message, endpoint: Endpoint, limits: Limits, lane: Lane) -> Reply:
-        session = self._session(message.url, endpoint)
+        import requests
+
+        from taskengine import __version__
+
+        # The adapter alone: a session would read ~/.netrc, keep cookies, and parse redirects of any size itself.
+        # identity: what is hashed must be what was stored.
+        standing = {"User-Agent": f"{_AGENT}/{__version__}", "Accept-Encoding": "identity"}
         _here.lane = lane
 
         def call() -> Reply:
-            response = session.request(
-                message.method, message.url,
-                headers=dict(message.headers), data=message.body,
-                timeout=(limits.connect, limits.stall),
-                allow_redirects=False, stream=True, proxies=_proxies(message.url),
-            )  # fmt: skip
+            request = requests.Request(
+                message.method, message.url, headers={**standing, **message.headers}, data=message.body
+            ).prepare()
+            response = self._adapter(message.url, endpoint).send(
+                request, stream=True, timeout=(limits.connect, limits.stall), proxies=_proxies(message.url)
+            )
             reply = Reply(message.url, response, lane, limits)
             if not (message.stream and reply.status in (200, 206)):
                 reply.read_all(message.largest if reply.status < 400 else _LARGEST_ERROR)
@@ -192,7 +197,7 @@ class Wire:
         finally:
             _here.lane = None
 
-    def _session(self, url: str, endpoint: Endpoint) -> Any:
+    def _adapter(self, url: str, endpoint: Endpoint) -> Any:
         """Connections are shared by what is trusted alike. Another host is shown no certificate of ours."""
         own = endpoint.owns(url)
         trust = (
@@ -203,27 +208,17 @@ class Wire:
             endpoint.client_key if own else "",
         )
         with self._lock:
-            if trust not in self._sessions:
-                self._sessions[trust] = _new_session(*trust)
-            return self._sessions[trust]
+            if trust not in self._adapters:
+                self._adapters[trust] = _new_adapter(*trust)
+            return self._adapters[trust]
 
 
 _here = threading.local()
 
 
-def _new_session(scheme: str, skip_verify: bool, ca_file: str, client_cert: str, client_key: str) -> Any:
-    import requests
-
-    from taskengine import __version__
-
+def _new_adapter(scheme: str, skip_verify: bool, ca_file: str, client_cert: str, client_key: str) -> Any:
     context = _context(skip_verify, ca_file, client_cert, client_key) if scheme == "https" else None
-    session = requests.Session()
-    session.trust_env = False  # a ~/.netrc would put its password in place of our token
-    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    # identity: what is hashed must be what was stored
-    session.headers.update({"User-Agent": f"{_AGENT}/{__version__}", "Accept-Encoding": "identity"})
-    session.mount(f"{scheme}://", _adapter_class()(context))
-    return session
+    return _adapter_class()(context)
 
 
 def _context(skip_verify: bool, ca_file: str, client_cert: str, client_key: str) -> ssl.SSLContext:
