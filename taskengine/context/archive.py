@@ -37,6 +37,11 @@ _REFUSED_KINDS = {
 
 def unpack(file: IO[bytes], into: Path, *, limits: Limits, deadline: Deadline, shown: str) -> None:
     """Unpack `file`, an archive that stands at its beginning, below `into`, a folder that is empty."""
+    unpack_onto(Unpacking(into, limits, deadline), file, limits=limits, deadline=deadline, shown=shown)
+
+
+def unpack_onto(onto: Unpacking, file: IO[bytes], *, limits: Limits, deadline: Deadline, shown: str) -> None:
+    """The same over what is there already; limits count for all of it."""
     packed = os.fstat(file.fileno()).st_size
     head = file.read(512)
     file.seek(0)
@@ -48,7 +53,7 @@ def unpack(file: IO[bytes], into: Path, *, limits: Limits, deadline: Deadline, s
     stream = Unpacked(file, kind, packed=packed, limits=limits, deadline=deadline)
     try:
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, bufsize=_CHUNK, errorlevel=2) as archive:
-            Unpacking(into, limits, deadline).all(archive)
+            onto.all(archive)
     except InvalidInput as error:
         raise InvalidInput(f"{shown}: {error.message}", hint=error.hint) from None
     except (tarfile.TarError, RecursionError, ValueError, OverflowError, MemoryError) as error:
@@ -96,7 +101,7 @@ class _Header(tarfile.TarInfo):
 
 
 class Unpacking:
-    """Writes the members of one archive (or of several, one over the other) below one folder."""
+    """Writes the members of one archive (or of several, one over the other) below one folder that was empty."""
 
     def __init__(self, root: Path, limits: Limits, deadline: Deadline) -> None:
         self._root = root
@@ -143,19 +148,22 @@ class Unpacking:
             self._folders[name] = (member.mode & 0o755) | 0o700
 
     def _file(self, archive: tarfile.TarFile, name: str, member: tarfile.TarInfo) -> None:
-        self._bytes += max(member.size, 0)
-        if self._bytes > self._limits.unpacked or member.size < 0:
-            raise InvalidInput("the archive's files are larger than a context may be")
+        path = self.add(name, member.size, archive.extractfile(member), mode=(member.mode & 0o755) | 0o600)
+        with contextlib.suppress(OverflowError, ValueError, OSError):
+            os.utime(path, (max(member.mtime, 0), max(member.mtime, 0)))
+
+    def add(self, name: str, size: int, source: IO[bytes] | None, *, mode: int = 0o644) -> Path:
+        """Write one file. `name` is relative and was cleaned."""
+        self._bytes += max(size, 0)
+        if self._bytes > self._limits.unpacked or size < 0:
+            raise InvalidInput("the files are larger than a context may be")
         path = self._clear(name)
-        mode = (member.mode & 0o755) | 0o600
-        source = archive.extractfile(member)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(number, "wb") as out:
             while source is not None and (chunk := source.read(_CHUNK)):
                 out.write(chunk)
             os.fchmod(number, mode)
-        with contextlib.suppress(OverflowError, ValueError, OSError):
-            os.utime(path, (max(member.mtime, 0), max(member.mtime, 0)))
+        return path
 
     def _link(self, name: str, member: tarfile.TarInfo) -> None:
         target = member.linkname
@@ -173,7 +181,7 @@ class Unpacking:
         self._clear(name).symlink_to(target)
 
     def _hard_link(self, name: str, member: tarfile.TarInfo) -> None:
-        target = _clean(member.linkname, f"{name} is a link to {_shown(member.linkname)}, which")
+        target = clean_name(member.linkname, f"{name} is a link to {_shown(member.linkname)}, which")
         source = self._root / target
         if not self._is_real(target) or not stat.S_ISREG(_mode(source)):
             raise _refused(name, f"is a hard link to {_shown(target)}, which is no file of the archive before it")
@@ -219,10 +227,10 @@ class Unpacking:
 
 
 def _name(member: tarfile.TarInfo) -> str:
-    return _clean(member.name, f"{_shown(member.name)}")
+    return clean_name(member.name, f"{_shown(member.name)}")
 
 
-def _clean(name: str, what: str) -> str:
+def clean_name(name: str, what: str) -> str:
     """A name in the archive without `./`. Refuses what leads out, and what no file system takes."""
     if name.startswith("/"):
         raise InvalidInput(f"{what} is an absolute path", hint=_PACK_HINT)
