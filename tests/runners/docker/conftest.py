@@ -27,7 +27,7 @@ from tests.support.engine import Engine
 class Log:
     """Keeps what steps print, and lets a test wait for it."""
 
-    output: dict[str, bytes] = field(default_factory=lambda: defaultdict(bytes))
+    output: dict[str, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def write(self, step: str, stream: int, data: bytes) -> None:

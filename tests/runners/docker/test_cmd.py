@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -348,3 +349,45 @@ def test_the_next_command_cleans_up_after_a_killed_one(engine: Engine, tmp_path:
     assert not engine.api.networks(filters=mine)
     assert not engine.api.volumes(filters=mine)["Volumes"]
     assert not journal.exists()
+
+
+def test_an_image_of_a_later_step_is_pulled_while_an_earlier_one_runs(run_task: RunTask, engine: Engine) -> None:
+    name = f"{engine.registry}/pulled/ahead:1"
+    engine.push("busybox:1", name)
+    if name in engine.images():
+        engine.api.remove_image(name)
+    pulled, log = threading.Event(), Log()
+
+    class Watched:
+        """The engine, with an eye on pulls."""
+
+        def __init__(self, api: Any) -> None:
+            self._api = api
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(self._api, attribute)
+
+        def pull(self, *args: Any, **kwargs: Any) -> Any:
+            yield from self._api.pull(*args, **kwargs)
+            pulled.set()
+
+    def release() -> None:
+        # the first step ends only once the second one's image is there
+        log.wait_for("a", b"up")
+        assert pulled.wait(60)
+        [first] = engine.api.containers(filters={"label": "io.acr-task.step=a"})
+        engine.api.exec_start(engine.api.exec_create(first["Id"], ["touch", "/go"])["Id"])
+
+    threading.Thread(target=release, daemon=True).start()
+    text = "  - id: a\n    cmd: busybox:1 sh -c 'echo up; until [ -e /go ]; do sleep 0.1; done'\n    timeout: 60\n"
+    done = run_task(f"steps:\n{text}  - {{id: b, cmd: {name} echo here}}\n", wrap=Watched, log=log)
+    assert (done.status, done.text("b")) == ("Succeeded", "here\n")
+
+
+def test_two_hundred_megabytes_and_a_line_of_ten_arrive(run_task: RunTask) -> None:
+    done = run_task(
+        "steps:\n  - id: a\n    timeout: 300\n"
+        "    cmd: busybox:1 sh -c 'head -c 200000000 /dev/zero; head -c 10000000 /dev/zero | tr \"\\0\" x; echo; printf end'\n"
+    )
+    output = done.log.output["a"]
+    assert (len(output), output[-14:]) == (210_000_004, b"xxxxxxxxxx\nend")
