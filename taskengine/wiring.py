@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
     from runners.docker.runner import DockerRunner
+    from taskengine.registry.client import RegistryClient
+    from taskengine.registry.endpoint import Registries
+    from taskengine.registry.limits import Limits
     from taskengine.runner import RunContext
     from taskengine.taskspec.model import SecretSpec
 
@@ -96,6 +99,30 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         logins=Logins.read(using.environ),
         ambient=Ambient.system(),
     )
+
+
+def registries(using: Settings) -> Registries:
+    """The user's registries.yaml: mirrors, certificates, and where encryption is left out."""
+    from taskengine.errors import InvalidInput
+    from taskengine.registry.config import load_registries
+
+    given = using.environ.get("ACR_TASK_REGISTRIES")
+    path = Path(given) if given else using.data_dir / "registries.yaml"
+    if given and not path.exists():
+        raise InvalidInput(
+            f"ACR_TASK_REGISTRIES names {given}, which is not there", hint="correct the path, or unset it"
+        )
+    return load_registries(path)
+
+
+def registry_client(
+    using: Settings, *, limits: Limits | None = None, on_notice: Callable[[str], None] | None = None
+) -> RegistryClient:
+    """A client for all registries, with the logins of Docker's configuration. Close it, or use it with `with`."""
+    from taskengine.registry.auth import Logins
+    from taskengine.registry.client import RegistryClient
+
+    return RegistryClient(Logins.read(using.environ), registries(using), limits=limits, on_notice=on_notice)
 
 
 def secret_resolver(using: Settings) -> Callable[[Sequence[SecretSpec]], Mapping[str, str]]:

@@ -43,7 +43,12 @@ class Finding:
     ],
 )
 @click.option(
-    "-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="Check that this registry answers."
+    "-r",
+    "--registry",
+    cls=Option,
+    default="",
+    metavar="HOST[:PORT]",
+    help="Check that this registry answers, and takes the login.",
 )
 @output_option("text", "json")
 def doctor(registry: str, output: str) -> int:
@@ -70,7 +75,7 @@ def examine(settings: Settings, registry: str) -> Iterator[Finding]:
     """All findings, one after the other, so that a person sees each as soon as it is known."""
     yield from engine(settings)
     if registry:
-        yield registry_answers(registry)
+        yield registry_answers(registry, settings)
     yield from credential_helpers(docker_config(settings.environ))
     yield git()
     yield data_folder(settings.data_dir)
@@ -131,35 +136,23 @@ def api_version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
-def registry_answers(host: str) -> Finding:
-    """Whether something that speaks the registry protocol answers; logins are not tried."""
-    import contextlib
-    import http.client
-    import ssl
+def registry_answers(host: str, settings: Settings | None = None) -> Finding:
+    """Whether something that speaks the registry protocol answers, and whether it takes our login."""
+    from taskengine import wiring
+    from taskengine.registry.limits import Limits
 
     name = f"registry {host}"
-    local = host.startswith(("localhost", "127.", "[::1]"))
-    kinds: tuple[tuple[str, type[http.client.HTTPConnection]], ...] = (("https", http.client.HTTPSConnection),)
-    if local:
-        kinds += (("http", http.client.HTTPConnection),)
-    trouble = ""
-    for scheme, kind in kinds:
-        try:
-            with contextlib.closing(kind(host, timeout=5)) as connection:
-                connection.request("GET", "/v2/")
-                status = connection.getresponse().status
-        except ssl.SSLCertVerificationError as error:
-            trouble = f"its certificate is not trusted: {error.verify_message}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            trouble = trouble if trouble.startswith("its") else str(error) or type(error).__name__
-        else:
-            if status in (200, 401):
-                login = "" if status == 200 else ", asks for a login"
-                return Finding(check=name, state=OK, text=f"answers over {scheme}{login}")
-            trouble = f"answers {status} to GET /v2/, which no registry does"
-    return Finding(
-        check=name, state=FAIL, text=trouble, mend="check the name, the port, and that this machine can reach it"
-    )
+    try:
+        # A person waits: one try, and not for long.
+        with wiring.registry_client(
+            settings or wiring.settings(), limits=Limits(tries=1, call=10, connect=5)
+        ) as client:
+            answered = client.ping(host)
+    except TaskEngineError as error:
+        return Finding(check=name, state=FAIL, text=error.message, mend=error.hint or "")
+    scheme = answered.address.partition(":")[0]
+    login = ", and takes the login" if answered.logged_in else ", asks for a login" if answered.wants_login else ""
+    return Finding(check=name, state=OK, text=f"answers over {scheme}{login}")
 
 
 def credential_helpers(folder: Path) -> Iterator[Finding]:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from taskengine.errors import Interrupted, TaskEngineError, Unreachable
+from taskengine.errors import Interrupted, InvalidInput, TaskEngineError, Unreachable
 from taskengine.registry import blobs, manifests, upload
 from taskengine.registry import referrers as attached
 from taskengine.registry.auth import Logins
 from taskengine.registry.authorizer import Authorizer, LoginSource
 from taskengine.registry.body import Content
+from taskengine.registry.config import is_host
 from taskengine.registry.content import BrokenContent, Descriptor, Manifest
 from taskengine.registry.copying import Copied, Copy
 from taskengine.registry.digest import is_digest
@@ -93,6 +94,8 @@ class RegistryClient:
 
     def ping(self, domain: str) -> Answered:
         """Whether the registry speaks the protocol and takes our login. Raises Unreachable, or Denied for the login."""
+        if not is_host(domain):
+            raise InvalidInput(f"{domain[:80]!r} is no registry host", hint="write HOST or HOST:PORT")
         endpoint = self._registries.endpoint(domain)
         request = Request(method="GET", url="/", what=f"asking {domain}")
         reply = self._transport.ask(endpoint, request, self._limits)

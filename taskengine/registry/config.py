@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from taskengine.errors import InvalidInput
 from taskengine.registry.endpoint import HostConfig, Registries
@@ -17,6 +16,7 @@ from taskengine.registry.reference import HUB_DOMAIN, auth_key
 
 _LARGEST = 1024 * 1024
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_MIRROR = re.compile(rf"https?://{_HOST.pattern}(?:/[A-Za-z0-9._~/-]*)?")
 _SWITCHES = ("plain_http", "login_in_clear", "skip_verify")
 _FILES = ("ca_file", "client_cert", "client_key")
 _KEYS = ("mirrors", *_SWITCHES, *_FILES)
@@ -45,19 +45,19 @@ def parse_registries(content: bytes, *, source: str) -> Registries:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{mark.line + 1}" if mark else source
         raise InvalidInput(f"{where} is no YAML", hint="docs/registries.md shows an example") from None
-    top = _mapping(document or {}, source)
+    top = _mapping(_or_empty(document), source)
     _refuse_unknown(top, ("registries",), source)
-    table = _mapping(top.get("registries") or {}, f"{source}: registries")
+    table = _mapping(_or_empty(top.get("registries")), f"{source}: registries")
     return Registries(hosts=dict(_entry(host, entry, source) for host, entry in table.items()))
 
 
 def _entry(host: object, entry: object, source: str) -> tuple[str, HostConfig]:
-    if not isinstance(host, str) or not _HOST.fullmatch(host):
+    if not isinstance(host, str) or not is_host(host):
         raise InvalidInput(
             f"{source}: {str(host)[:80]!r} is no registry host", hint="write HOST or HOST:PORT, without a scheme"
         )
     where = f"{source}: {host}"
-    fields = _mapping(entry or {}, where)
+    fields = _mapping(_or_empty(entry), where)
     _refuse_unknown(fields, _KEYS, where)
     if fields.get("client_key") and not fields.get("client_cert"):
         raise InvalidInput(f"{where}: client_key stands without client_cert", hint="name both files")
@@ -73,8 +73,7 @@ def _mirrors(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise InvalidInput(f"{where}: mirrors must be a list", hint="of addresses such as https://mirror.example.com")
     for address in value:
-        parts = urlsplit(address) if isinstance(address, str) else urlsplit("")
-        if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc) or parts.query or parts.fragment:
+        if not isinstance(address, str) or not _MIRROR.fullmatch(address):
             raise InvalidInput(
                 f"{where}: a mirror is no address of a registry",
                 hint="write https://HOST, without user, password and query",
@@ -97,6 +96,15 @@ def _file(fields: Mapping[str, Any], key: str, where: str) -> str:
     if path and not Path(path).is_file():
         raise InvalidInput(f"{where}: {key} names {path}, which is not there", hint="correct the path")
     return path
+
+
+def _or_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+def is_host(text: str) -> bool:
+    """Whether this is `HOST` or `HOST:PORT` as registries are named."""
+    return _HOST.fullmatch(text) is not None
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:
