@@ -1,0 +1,38 @@
+"""What a user's environment says about private contexts: tokens by host. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from taskengine.context.model import Access
+from taskengine.context.source import UrlLogin
+from taskengine.errors import InvalidInput
+
+TOKENS = "ACR_TASK_GIT_TOKENS"
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]+)?")
+
+
+def access_of(environ: Mapping[str, str], *, files: bool) -> Access:
+    """Access with the tokens of `ACR_TASK_GIT_TOKENS`; the programs that are started do not get to see ours."""
+    tokens = parse_tokens(environ.get(TOKENS, ""))
+    kept = {name: value for name, value in environ.items() if not name.startswith("ACR_TASK_")}
+    return Access(environ=kept, login=lambda host: tokens.get(host.lower()), files=files)
+
+
+def parse_tokens(text: str) -> dict[str, UrlLogin]:
+    """Logins by host out of `HOST=TOKEN` or `HOST=USER:TOKEN`, separated by blanks. Errors show no token."""
+    found = {}
+    for number, entry in enumerate(text.split(), 1):
+        host, _, login = entry.partition("=")
+        user, colon, secret = login.partition(":")
+        if not colon:
+            user, secret = "", login
+        if not _HOST.fullmatch(host) or not secret:
+            raise InvalidInput(
+                f"{TOKENS}: entry {number} is not understood",
+                hint="write HOST=TOKEN or HOST=USER:TOKEN, with blanks between several",
+            )
+        found[host.lower()] = UrlLogin(username=user, secret=secret)
+    return found
