@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from taskengine.cli.base import Command
-from taskengine.cli.entry import COMPLETION
+from taskengine.cli.name import COMPLETION
 
 SHELLS = ("bash", "zsh", "fish")
 

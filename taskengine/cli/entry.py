@@ -9,11 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-PROGRAM = "acr-task"
-INTERRUPTED = 130
-#: set by a shell that asks for completions
-COMPLETION = "_ACR_TASK_COMPLETE"
-ISSUES = "https://github.com/acr-task/acr-task/issues"
+from taskengine.cli.name import COMPLETION, INTERRUPTED, ISSUES, PROGRAM
 
 
 def main(argv: list[str] | None = None) -> int:

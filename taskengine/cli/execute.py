@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskengine.cli.entry import INTERRUPTED
+from taskengine.cli.name import INTERRUPTED
 from taskengine.cli.view.face import Pipe, View
 
 if TYPE_CHECKING:

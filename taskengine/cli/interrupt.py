@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
-from taskengine.cli.entry import INTERRUPTED
+from taskengine.cli.name import INTERRUPTED
 from taskengine.cli.view.face import View
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from taskengine.cli.entry import PROGRAM
+from taskengine.cli.name import PROGRAM
 from taskengine.errors import InvalidTask, Problem, Severity, TaskEngineError
 
 if TYPE_CHECKING:
