@@ -5,6 +5,7 @@ An upload that fails begins again, after a look whether it arrived in spite of w
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Literal
@@ -13,8 +14,7 @@ from urllib.parse import quote
 from taskengine.errors import TaskEngineError, Unreachable
 from taskengine.registry.blobs import exists
 from taskengine.registry.body import Content, Reading
-from taskengine.registry.content import BrokenContent
-from taskengine.registry.failure import RateLimited
+from taskengine.registry.failure import Denied, RateLimited
 from taskengine.registry.site import PULL, PUSH, Site, scope
 from taskengine.registry.transport import Request
 from taskengine.registry.wire import Reply
@@ -87,10 +87,11 @@ def _begin(site: Site, digest: str, mount_from: str) -> Reply:
     if mount_from:
         rights = (*request.scopes, scope(mount_from, PULL))
         request = Request(method="POST", url=request.url, what=request.what, scopes=rights, body=b"")
-        reply = site.ask(request)
-        if reply.status in (201, 202):
-            return reply
         # An account that may not read there, or a registry without mounts: it can still be sent.
+        with contextlib.suppress(Denied):
+            reply = site.ask(request)
+            if reply.status in (201, 202):
+                return reply
         return _begin(site, digest, "")
     return site.expect(request, 202)
 
@@ -136,7 +137,7 @@ def _send_piece(site: Site, content: Content, location: str, piece: bytes, at: i
         if got >= end:
             return location
         if got < end - len(piece):
-            raise BrokenContent(f"{request.what}: the registry lost what it had taken", hint="push again")
+            raise Unreachable(f"{request.what}: the registry lost what it had taken", hint="push again")
         at = got
     raise AssertionError("unreachable")
 
@@ -148,7 +149,11 @@ def _reader(piece: bytes) -> Callable[[], Reading]:
 
 def _progress(site: Site, location: str, content: Content) -> tuple[str, int]:
     """Where an upload stands: its address now, and how many bytes the registry has."""
-    reply = site.expect(_to(site, "GET", location, _what(site, content.digest)), 204, 202)
+    reply = site.ask(_to(site, "GET", location, _what(site, content.digest)))
+    if reply.status not in (202, 204):
+        raise Unreachable(
+            f"{_what(site, content.digest)}: {site.endpoint.host} forgot the upload", hint="push again"
+        )  # which begins it anew
     said = _RANGE.fullmatch(reply.headers.get("Range", ""))
     # "0-0" is both the first byte and none: with none, sending it once more is right for either.
     got = int(said[1]) + 1 if said and said[1] != "0" else 0

@@ -328,6 +328,24 @@ def test_a_chunk_that_was_cut_off_goes_on_where_the_registry_is(make_client: Mak
     assert ranges[:2] == ["0-399999", "1000-399999"]
 
 
+def test_an_upload_that_the_registry_forgot_begins_again(make_client: MakeClient, fake: MakeFake) -> None:
+    uploads = Uploads(Say(status=500))
+    server = fake(uploads)
+    server.answer = lambda asked: Say(status=404) if asked.method == "GET" else uploads(asked)
+    made = make_client()
+    made.client.push_blob(ref(server), Content.of_bytes(BLOB), chunk=400_000)
+    assert uploads.stored == {digest_of(BLOB)}
+    assert any("forgot the upload" in notice for notice in made.notices)
+
+
+def test_a_mount_that_is_not_allowed_is_sent_instead(make_client: MakeClient, fake: MakeFake) -> None:
+    uploads = Uploads()
+    server = fake(uploads)
+    server.answer = lambda asked: Say(status=403) if asked.query.get("mount") else uploads(asked)
+    make_client().client.push_blob(ref(server), Content.of_bytes(BLOB), mount_from="private/app")
+    assert uploads.stored == {digest_of(BLOB)}
+
+
 def test_a_blob_that_is_too_large_at_once_goes_in_chunks(make_client: MakeClient, fake: MakeFake) -> None:
     uploads = Uploads(Say(status=413))
     made = make_client()
