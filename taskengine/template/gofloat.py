@@ -69,17 +69,23 @@ def _binary(value: float) -> str:
 
 
 def _hexadecimal(value: float, precision: int) -> str:
-    text = value.hex()
-    mantissa, _, exponent = text.partition("p")
-    if value == 0:
-        mantissa = mantissa.split(".")[0]
-    elif precision < 0:
-        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    if precision >= 0:
-        head, _, tail = mantissa.partition(".")
-        mantissa = head + (f".{tail[:precision]:0<{precision}}" if precision else "")
-    power = int(exponent)
-    return f"{mantissa}p{'-' if power < 0 else '+'}{abs(power):02d}"
+    """One digit before the point and, with a precision, that many behind it; halves go to the even neighbour."""
+    sign = "-" if math.copysign(1, value) < 0 else ""
+    mantissa, power = math.frexp(abs(value))
+    digits, power = int(mantissa * 2**53), power - 1 if value else 0
+    if 0 <= precision < 13 and value:
+        drop = 4 * (13 - precision)
+        half, rest = 1 << (drop - 1), digits & ((1 << drop) - 1)
+        digits >>= drop
+        if rest > half or (rest == half and digits & 1):
+            digits += 1
+        digits <<= drop
+        if digits >= 2**53:
+            digits, power = digits >> 1, power + 1
+    fraction = f"{digits & (2**52 - 1):013x}"
+    fraction = fraction.rstrip("0") if precision < 0 else fraction[:precision].ljust(precision, "0")
+    point = "." if fraction else ""
+    return f"{sign}0x{1 if value else 0}{point}{fraction}p{'-' if power < 0 else '+'}{abs(power):02d}"
 
 
 def to_int64(value: float) -> int:

@@ -61,11 +61,13 @@ class Flags:
 class Printer:
     """Formats values with one set of flags."""
 
-    __slots__ = ("_env", "_flags")
+    __slots__ = ("_complaining", "_env", "_flags")
 
     def __init__(self, env: Env, flags: Flags) -> None:
         self._env = env
         self._flags = flags
+        # Inside a complaint, values are shown as they are: nothing is asked for its own text.
+        self._complaining = False
 
     def formatted(self, value: Any, verb: str, *, nested: bool = False) -> str:
         self._env.spend(1)
@@ -73,7 +75,7 @@ class Printer:
             return self._nil(verb, nested=nested)
         if verb == "T" and not nested:
             return self._string(type_name(value), "s")
-        if verb in "Tp":
+        if verb in "Tp" or (verb == "w" and not self._complaining):
             return self._bad(verb, value)
         group = basic_kind(value)
         if group == "string":
@@ -100,7 +102,10 @@ class Printer:
     def _bad(self, verb: str, value: Any) -> str:
         if value is None:
             return f"%!{verb}(<nil>)"
-        return f"%!{verb}({type_name(value)}={self.formatted(value, 'v')})"
+        outer, self._complaining = self._complaining, True
+        shown = self.formatted(value, "v")
+        self._complaining = outer
+        return f"%!{verb}({type_name(value)}={shown})"
 
     def _pad(self, text: str) -> str:
         flags = self._flags
@@ -152,7 +157,7 @@ class Printer:
     def _int(self, value: int, verb: str, *, signed: bool) -> str:
         flags = self._flags
         stringer = getattr(value, "go_string", None)
-        if stringer is not None and verb in "vsxXq" and not flags.sharp_v:
+        if stringer is not None and verb in "vsxXq" and not flags.sharp_v and not self._complaining:
             return self._string(stringer(), "s" if verb == "v" else verb)
         number = int(value)
         if verb == "v":
@@ -182,6 +187,8 @@ class Printer:
             digits = digits.rjust(least, "0")
         if prefix == "0" and digits.startswith("0"):
             prefix = ""
+        elif prefix == "0o" and flags.sharp and not digits.startswith("0"):
+            prefix = "0o0"
         return self._pad_blank(sign + prefix + digits)
 
     def _rune(self, number: int, verb: str) -> str:
@@ -233,17 +240,23 @@ class Printer:
     # Composites
 
     def _object(self, value: Any, verb: str) -> str:
-        text = _stringer(value)
-        if text is not None and verb in "vsxXq":
-            return self._string(text, "s" if verb == "v" else verb)
-        fields = getattr(value, "fields", ())
+        if isinstance(value, datetime):
+            from taskengine.template.gotime import time_literal, time_string
+
+            text = time_literal(value) if self._flags.sharp_v else time_string(value)
+            return self._string(text, "s" if verb == "v" else verb) if verb in "vsxXq" else self._bad(verb, value)
+        own = None if self._complaining or self._flags.sharp_v else value.go_string()
+        if own is not None and verb in "vsxXq":
+            return self._string(own, "s" if verb == "v" else verb)
+        named = self._flags.plus_v or self._flags.sharp_v
         parts = []
-        for name in fields:
-            part = self.formatted(getattr(value, name.lower()), verb, nested=True)
-            parts.append(f"{name}:{part}" if self._flags.plus_v or self._flags.sharp_v else part)
+        for name, field in value.go_fields():
+            part = self.formatted(field, verb, nested=True)
+            parts.append(f"{name}:{part}" if named else part)
+        address, name = ("&" if value.go_kind == "ptr" else ""), type_name(value).lstrip("*")
         if self._flags.sharp_v:
-            return f"{type_name(value)}{{{', '.join(parts)}}}"
-        return "{" + " ".join(parts) + "}"
+            return f"{address}{name}{{{', '.join(parts)}}}"
+        return address + "{" + " ".join(parts) + "}"
 
     def _list(self, value: list[Any], verb: str) -> str:
         if self._flags.sharp_v:
@@ -266,15 +279,6 @@ class Printer:
         return f"map[{' '.join(parts)}]"
 
 
-def _stringer(value: Any) -> str | None:
-    if isinstance(value, datetime):
-        from taskengine.template.gotime import time_string
-
-        return time_string(value)
-    text: str | None = value.go_string()
-    return text
-
-
 def _with_point(text: str, verb: str, prec: int) -> str:
     """The # flag: always a decimal point, and for %g all digits of the precision."""
     sign, number = text[0], text[1:]
@@ -282,7 +286,7 @@ def _with_point(text: str, verb: str, prec: int) -> str:
     at = number.lower().find(exponent_mark)
     head, tail = (number, "") if at < 0 else (number[:at], number[at:])
     wanted = 0
-    if verb in "vgG":
+    if verb in "vgGx":
         wanted = 6 if prec == -1 else prec
     significant = len(head.replace(".", "").lstrip("0")) or 1
     if "." not in head:

@@ -76,7 +76,7 @@ class _Format:
             return f"%!{verb}(BADINDEX)"
         if self._arg >= len(self._args):
             return f"%!{verb}(MISSING)"
-        if verb == "v":
+        if verb in "vw":
             flags.sharp_v, flags.sharp = flags.sharp, False
             flags.plus_v, flags.plus = flags.plus, False
         arg = self._args[self._arg]

@@ -25,11 +25,12 @@ _ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 def _string(env: Env, text: str) -> str:
     env.grow(len(text))
     encoded = json.dumps(text, ensure_ascii=False)
-    return _ESCAPED.sub(lambda m: f"\\u{_code(m.group()):04x}", encoded)
+    return _ESCAPED.sub(_escaped, encoded)
 
 
-def _code(char: str) -> int:
-    return 0xFFFD if "\ud800" <= char <= "\udfff" else ord(char)
+def _escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    return "\ufffd" if "\ud800" <= char <= "\udfff" else f"\\u{ord(char):04x}"
 
 
 def _float(value: float) -> str:
@@ -66,7 +67,7 @@ def _scalar(env: Env, value: Any) -> str | None:
 def _entries(value: Any) -> list[tuple[str, Any]] | None:
     if isinstance(value, dict):
         return [(key, value[key]) for key in sorted(value)]
-    if isinstance(value, GoObject) and value.fields:
+    if isinstance(value, GoObject) and value.go_string() is None:
         return [(name, getattr(value, name.lower())) for name in value.fields]
     return None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 MONTHS = (
@@ -15,7 +15,23 @@ MONTHS = (
 )  # fmt: skip
 DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
-_MAX_LAYOUT = 1000
+MAX_LAYOUT = 1000
+
+# Go's year 0 has no datetime; the calendar of the year 400 is the same.
+YEAR_ZERO = 400
+_SHIFTED_DAYS = 146_097
+
+
+class EarlyTime(datetime):
+    """A time that counts from the year 0, as layouts without a year give it: 400 years before what it says."""
+
+    go_type = "time.Time"
+    go_kind = "struct"
+
+
+def year_of(time: datetime) -> int:
+    return time.year - YEAR_ZERO if isinstance(time, EarlyTime) else time.year
+
 
 _CHUNK = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|002|0[1-6]|15|1|2006|2|_(?=2006)|__2|_2|3|4|5|PM|pm"
@@ -24,7 +40,7 @@ _CHUNK = re.compile(
 
 
 @lru_cache(maxsize=128)
-def _chunks(layout: str) -> tuple[tuple[str, bool], ...]:
+def chunks(layout: str) -> tuple[tuple[str, bool], ...]:
     """The layout cut into (text, is a field)."""
     out: list[tuple[str, bool]] = []
     at = 0
@@ -55,9 +71,9 @@ def zone(name: str) -> tzinfo | None:
 
 
 def format_time(time: datetime, layout: str) -> str:
-    if len(layout) > _MAX_LAYOUT:
-        raise ValueError(f"the layout is longer than {_MAX_LAYOUT} characters")
-    return "".join(_written(time, text) if field else text for text, field in _chunks(layout))
+    if len(layout) > MAX_LAYOUT:
+        raise ValueError(f"the layout is longer than {MAX_LAYOUT} characters")
+    return "".join(_written(time, text) if field else text for text, field in chunks(layout))
 
 
 def time_string(time: datetime) -> str:
@@ -65,9 +81,16 @@ def time_string(time: datetime) -> str:
     return format_time(time, "2006-01-02 15:04:05.999999999 -0700 MST")
 
 
+def time_literal(time: datetime) -> str:
+    """What Time.GoString gives: Go source that makes this time."""
+    place = "UTC" if _zone_name(time) == "UTC" else "Local"
+    clock = f"{time.hour}, {time.minute}, {time.second}, {time.microsecond * 1000}"
+    return f"time.Date({year_of(time)}, time.{MONTHS[time.month - 1]}, {time.day}, {clock}, time.{place})"
+
+
 _FIELDS: dict[str, Callable[[datetime], str]] = {
-    "2006": lambda time: f"{time.year:04d}",
-    "06": lambda time: f"{time.year % 100:02d}",
+    "2006": lambda time: f"{year_of(time):04d}",
+    "06": lambda time: f"{year_of(time) % 100:02d}",
     "01": lambda time: f"{time.month:02d}",
     "1": lambda time: str(time.month),
     "02": lambda time: f"{time.day:02d}",
@@ -110,13 +133,9 @@ def _fraction(time: datetime, field: str) -> str:
 
 
 def _zone_name(time: datetime) -> str:
-    name = time.tzname() or ""
-    if name and not name.startswith("UTC") and name[0] not in "+-":
-        return name
-    offset = time.utcoffset() or timedelta()
-    if not offset or name == "UTC":
-        return "UTC"
-    return _offset(time, "-07" if offset.total_seconds() % 3600 == 0 else "-0700")
+    name = time.tzname() or "UTC"
+    # What Python makes up for an offset without a name; Go writes the offset.
+    return _offset(time, "-0700") if name.startswith("UTC") and name != "UTC" else name
 
 
 def _offset(time: datetime, field: str) -> str:
@@ -129,117 +148,6 @@ def _offset(time: datetime, field: str) -> str:
     if len(field) > 3:
         out += f"{colon}{rest // 60 % 60:02d}"
     return out + (f"{colon}{rest % 60:02d}" if len(field) > 6 else "")
-
-
-# Parsing
-
-_MONTH_NAMES = "|".join(MONTHS)
-_SHORT_MONTHS = "|".join(month[:3] for month in MONTHS)
-_PARSED = {
-    "2006": r"(?P<{n}>\d{{4}})", "06": r"(?P<{n}>\d\d)", "01": r"(?P<{n}>\d\d)", "1": r"(?P<{n}>\d\d?)",
-    "02": r"(?P<{n}>\d\d)", "2": r"(?P<{n}>\d\d?)", "_2": r"(?P<{n}> ?\d\d?)", "002": r"(?P<{n}>\d{{3}})",
-    "__2": r"(?P<{n}> {{0,2}}\d{{1,3}})", "15": r"(?P<{n}>\d\d?)", "03": r"(?P<{n}>\d\d)", "3": r"(?P<{n}>\d\d?)",
-    "04": r"(?P<{n}>\d\d)", "4": r"(?P<{n}>\d\d?)", "05": r"(?P<{n}>\d\d)(?:[.,](?P<{n}f>\d+))?",
-    "5": r"(?P<{n}>\d\d?)(?:[.,](?P<{n}f>\d+))?", "PM": r"(?P<{n}>AM|PM)", "pm": r"(?P<{n}>am|pm)",
-    "January": rf"(?P<{{n}}>(?i:{_MONTH_NAMES}))", "Jan": rf"(?P<{{n}}>(?i:{_SHORT_MONTHS}))",
-    "Monday": rf"(?P<{{n}}>(?i:{'|'.join(DAYS)}))", "Mon": rf"(?P<{{n}}>(?i:{'|'.join(d[:3] for d in DAYS)}))",
-    "MST": r"(?P<{n}>[A-Z]{{3,5}}|[+-]\d\d)",
-}  # fmt: skip
-_NAMES = {
-    "2006": "year", "06": "short_year", "01": "month", "1": "month", "02": "day", "2": "day", "_2": "day",
-    "002": "year_day", "__2": "year_day", "15": "hour", "03": "hour12", "3": "hour12", "04": "minute", "4": "minute",
-    "05": "second", "5": "second", "PM": "half", "pm": "half", "January": "month_name", "Jan": "month_name",
-    "MST": "zone",
-}  # fmt: skip
-
-
-def parse_time(layout: str, text: str) -> datetime | None:
-    """The time that a text gives under a layout, in UTC unless it names an offset; None if it does not fit."""
-    if max(len(layout), len(text)) > _MAX_LAYOUT:
-        return None
-    pattern, fields = _pattern(layout)
-    match = re.fullmatch(pattern, text, re.ASCII)
-    if match is None:
-        return None
-    found: dict[str, str] = {}
-    for group, field in fields:
-        value = match.group(group)
-        if value is not None:
-            found[field] = value
-    try:
-        return _assembled(found)
-    except (ValueError, OverflowError):
-        return None
-
-
-@lru_cache(maxsize=64)
-def _pattern(layout: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    out: list[str] = []
-    fields: list[tuple[str, str]] = []
-    chunks = _chunks(layout)
-    for i, (text, is_field) in enumerate(chunks):
-        if not is_field:
-            # A run of spaces in the layout stands for any run of spaces.
-            out.append(re.sub(r"(?:\\ )+", " *", re.escape(text)))
-            continue
-        group = f"g{i}"
-        if text in _PARSED:
-            part = _PARSED[text]
-            if text in {"05", "5"}:
-                if i + 1 < len(chunks) and chunks[i + 1][1] and chunks[i + 1][0][0] in ".,":
-                    part = part.partition("(?:")[0]
-                else:
-                    fields.append((group + "f", "fraction"))
-            out.append(part.format(n=group))
-            fields.append((group, _NAMES.get(text, text)))
-        elif text[0] in ".,":
-            out.append(rf"[.,](?P<{group}>\d{{{len(text) - 1}}})" if text[1] == "0" else rf"(?:[.,](?P<{group}>\d+))?")
-            fields.append((group, "fraction"))
-        else:
-            out.append(_offset_pattern(text).format(n=group))
-            fields.append((group, "offset"))
-    return "".join(out), tuple(fields)
-
-
-def _offset_pattern(field: str) -> str:
-    colon = ":" if ":" in field else ""
-    body = r"[+-]\d\d" + (rf"{colon}\d\d" if len(field) > 3 else "") + (rf"{colon}\d\d" if len(field) > 6 else "")
-    return rf"(?P<{{n}}>{body}|Z)" if field[0] == "Z" else rf"(?P<{{n}}>{body})"
-
-
-def _assembled(found: dict[str, str]) -> datetime:
-    year = int(found.get("year", 1 if "short_year" in found else 0))
-    if "short_year" in found:
-        year = int(found["short_year"])
-        year += 1900 if year >= 69 else 2000
-    month = int(found.get("month", 1))
-    if "month_name" in found:
-        month = next(i for i, name in enumerate(MONTHS, 1) if name[:3].lower() == found["month_name"][:3].lower())
-    hour = int(found.get("hour", 0))
-    if "hour12" in found:
-        hour = int(found["hour12"])
-        if hour > 12:
-            raise ValueError("hour out of range")
-    if "half" in found:
-        hour = hour % 12 + (12 if found["half"].upper() == "PM" else 0) if hour <= 12 else hour
-    fraction = int((found.get("fraction", "") + "000000")[:6])
-    # Go's year 0 has no datetime; layouts without a year are used for the time of day only.
-    time = datetime(
-        year or 1, month, int(found.get("day", 1)), hour, int(found.get("minute", 0)), int(found.get("second", 0)),
-        fraction, tzinfo=_offset_zone(found.get("offset", "")),
-    )  # fmt: skip
-    if "year_day" in found:
-        dated = datetime(year or 1, 1, 1, tzinfo=time.tzinfo) + timedelta(days=int(found["year_day"]) - 1)
-        time = time.replace(month=dated.month, day=dated.day)
-    return time
-
-
-def _offset_zone(text: str) -> tzinfo:
-    digits = text.strip("+-Z").replace(":", "")
-    if not digits:
-        return UTC
-    seconds = int(digits[:2]) * 3600 + int(digits[2:4] or 0) * 60 + int(digits[4:6] or 0)
-    return timezone(timedelta(seconds=-seconds if text[0] == "-" else seconds)) if seconds else UTC
 
 
 # Durations, in nanoseconds
@@ -299,4 +207,10 @@ def shifted(time: datetime, nanoseconds: int) -> datetime:
 
 def nanoseconds_between(later: datetime, earlier: datetime) -> int:
     span = later - earlier
-    return ((span.days * 86400 + span.seconds) * 10**6 + span.microseconds) * 1000
+    days = span.days + _SHIFTED_DAYS * (isinstance(earlier, EarlyTime) - isinstance(later, EarlyTime))
+    return ((days * 86400 + span.seconds) * 10**6 + span.microseconds) * 1000
+
+
+def saturated(nanoseconds: int) -> int:
+    """A difference of times as a duration: what is too long for 64 bits becomes the longest there is."""
+    return max(-(2**63), min(nanoseconds, 2**63 - 1))

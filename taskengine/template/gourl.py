@@ -83,7 +83,7 @@ def _parse(text: str) -> Url:
     if rest.startswith("//") and (scheme or not rest.startswith("///")):
         authority, slash, tail = rest[2:].partition("/")
         rest = slash + tail
-        userinfo, host = _authority(authority)
+        userinfo, host = _authority(scheme, authority)
     return Url(
         scheme=scheme, userinfo=userinfo, host=host, path=_unescape(rest), query=query, fragment=fragment,
         force_query=force_query, raw_path=rest,
@@ -97,9 +97,9 @@ def _scheme(text: str) -> tuple[str, str]:
     return (match.group(1).lower(), text[match.end() :]) if match else ("", text)
 
 
-def _authority(text: str) -> tuple[tuple[str, str | None] | None, str]:
+def _authority(scheme: str, text: str) -> tuple[tuple[str, str | None] | None, str]:
     info, at, host = text.rpartition("@")
-    host = _host(host)
+    host = _host(scheme, host)
     if not at:
         return None, host
     if not _USERINFO.match(info):
@@ -108,17 +108,47 @@ def _authority(text: str) -> tuple[tuple[str, str | None] | None, str]:
     return (_unescape(user), _unescape(password) if colon else None), host
 
 
-def _host(text: str) -> str:
-    if text.startswith("["):
-        end = text.rfind("]")
-        if end < 0:
-            raise BadUrl("missing ']' in host")
-        if not _PORT.match(text[end + 1 :]):
-            raise BadUrl(f'invalid port "{text[end + 1 :]}" after host')
-        return text
-    _, colon, port = text.rpartition(":")
-    if colon and not _PORT.match(colon + port):
-        raise BadUrl(f'invalid port ":{port}" after host')
+def _host(scheme: str, text: str) -> str:
+    bracket = text.rfind("[")
+    if bracket > 0:
+        raise BadUrl("invalid IP-literal")
+    if bracket == 0:
+        return _bracketed(text)
+    # Web addresses have one colon only; other schemes are known to list hosts.
+    colon = text.find(":") if scheme in {"http", "https"} else text.rfind(":")
+    if colon >= 0:
+        _check_port(text[colon:])
+    return _unescape_host(text)
+
+
+def _check_port(text: str) -> None:
+    if not _PORT.match(text):
+        raise BadUrl(f'invalid port "{text}" after host')
+
+
+def _bracketed(text: str) -> str:
+    """An IPv6 address with its port; %25 stands for the percent sign before a zone."""
+    end = text.rfind("]")
+    if end < 0:
+        raise BadUrl("missing ']' in host")
+    port = text[end + 1 :]
+    _check_port(port)
+    address, percent, zone = text[1:end].partition("%25")
+    if not _HOST.match(zone):
+        raise BadUrl("invalid character in host name")
+    literal = _unescape_host(address) + _unescape(percent + zone)
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(literal.partition("%")[0])
+    except ValueError:
+        raise BadUrl(f'invalid host: ParseAddr("{literal}")') from None
+    if literal.endswith("%"):
+        raise BadUrl("invalid host: zone must be a non-empty string")
+    return f"[{literal}]{port}"
+
+
+def _unescape_host(text: str) -> str:
     bad = re.search(r"%(?!(?:[89a-fA-F][0-9a-fA-F]))(?!25).{0,2}", text)
     if bad:
         raise BadUrl(f'invalid URL escape "{bad.group()}"')

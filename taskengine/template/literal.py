@@ -5,6 +5,7 @@ Must not know where in a template a constant stands."""
 from __future__ import annotations
 
 import re
+from math import isinf
 
 from taskengine.template.node import Number
 from taskengine.template.value import from_bytes, to_bytes
@@ -16,8 +17,8 @@ _ESCAPE = re.compile(
 _INT = re.compile(
     r"[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)\Z"
 )
-_DECIMAL = re.compile(r"[+-]?(?:[0-9](?:_?[0-9])*)?(?:\.(?:[0-9](?:_?[0-9])*)?)?(?:[eE][+-]?[0-9]+)?\Z")
-_HEX_FLOAT = re.compile(r"[+-]?0[xX]_?[0-9a-fA-F_]*\.?[0-9a-fA-F_]*[pP][+-]?[0-9]+\Z")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9](?:_?[0-9])*)?(?:\.(?:[0-9](?:_?[0-9])*)?)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?\Z")
+_HEX_FLOAT = re.compile(r"[+-]?0[xX]_?[0-9a-fA-F_]*\.?[0-9a-fA-F_]*[pP][+-]?[0-9](?:_?[0-9])*\Z")
 
 
 class BadLiteral(ValueError):
@@ -78,7 +79,7 @@ def parse_number(text: str, pos: int) -> Number:
         if value.bit_length() > 64 or not -(2**63) <= value < 2**64:
             raise BadLiteral(f"integer overflow: {text}")
         _set_int(number, value)
-        if text.startswith(("+", "-")) and value >= 0 and text != "-0":
+        if text.startswith("+") and value > 0:
             number.as_uint = None
         return number
     _set_float(number, text)
@@ -134,7 +135,7 @@ def _set_complex(number: Number, text: str) -> None:
     real = text[:split] if split > 0 else "0"
     imaginary = text[split:-1] if split > 0 else text[:-1]
     parts = parse_float(real), parse_float(imaginary)
-    if parts[0] is None or parts[1] is None:
+    if parts[0] is None or parts[1] is None or isinf(parts[0]) or isinf(parts[1]):
         raise BadLiteral(f"illegal number syntax: {text}")
     number.as_complex = complex(parts[0], parts[1])
     if parts[1] == 0:

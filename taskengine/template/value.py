@@ -87,6 +87,10 @@ class GoObject:
         """What fmt.Stringer gives, or None for a type that is none."""
         return None
 
+    def go_fields(self) -> list[tuple[str, Any]]:
+        """What fmt prints of a struct, hidden fields among it."""
+        return [(name, getattr(self, name.lower())) for name in self.fields]
+
 
 _TYPES: dict[type, str] = {
     str: "string",
@@ -166,6 +170,9 @@ def deep_equal(left: Any, right: Any, spend: Callable[[int], None]) -> bool:
         return len(left) == len(right) and all(deep_equal(a, b, spend) for a, b in zip(left, right, strict=True))
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(deep_equal(left[k], right[k], spend) for k in left)
+    if isinstance(left, GoObject):
+        fields = zip(left.go_fields(), right.go_fields(), strict=True)
+        return all(deep_equal(a, b, spend) for (_, a), (_, b) in fields)
     return bool(left == right)
 
 

@@ -37,7 +37,7 @@ def _value(action: str) -> str:
         ('snakecase ""', ""), ('snakecase "a"', "a"), ('snakecase "A"', "a"), ('snakecase "aBC"', "a_bc"),
         ('camelcase "some_words"', "SomeWords"), ('camelcase "http_server"', "HttpServer"),
         ('camelcase "no_https"', "NoHttps"), ('camelcase "_complex__case_"', "_Complex_Case_"),
-        ('camelcase "some words"', "SomeWords"), ('camelcase "a"', "A"), ('camelcase ""', ""), ('camelcase "__"', "__"),
+        ('camelcase "some words"', "SomeWords"), ('camelcase "a"', "A"), ('camelcase ""', ""), ('camelcase "__"', "___"),
         ('abbrev 5 "hello world"', "he..."), ('abbrev 20 "hello"', "hello"), ('abbrev 3 "hello"', "hello"),
         ('abbrevboth 5 7 "foo bar baz"', "...a..."), ('trunc 3 "hello"', "hel"), ('trunc 0 "a"', ""), ('trunc 9 "a"', "a"),
         ('substr 0 2 "hello"', "he"), ('substr 3 3 "hello"', ""), ('wrap 3 "ab cd"', "ab\ncd"), ('wrap 3 "abcdef gh"', "abcdef\ngh"),
@@ -124,7 +124,7 @@ def _value(action: str) -> str:
         ("now.Sub (toDate `2006` `2024`)", "1542h7m8.09s"),
         # Versions
         ("semver `v1.2.3-beta.1+b1`", "1.2.3-beta.1+b1"), ("(semver `v1.2`).Original", "v1.2"), ("(semver `1`).Minor", "0"), ("(semver `1.2.3-a`).Prerelease", "a"),
-        ("(semver `1.2.3`).Compare (semver `1.10.0`)", "-1"), ("(semver `1.2.3`).IncMinor.Original", "1.3.0"),
+        ("(semver `1.2.3`).Compare (semver `1.10.0`)", "-1"), ("(semver `1.2.3`).IncMinor", "{1 3 0   1.3.0}"),
         ("semverCompare `^1.2.0` `1.9.9`", "true"), ("semverCompare `^1.2.0` `2.0.0`", "false"), ("semverCompare `^0.2.3` `0.9.0`", "true"),
         ("semverCompare `~1.2.0` `1.2.9`", "true"), ("semverCompare `~1.2.0` `1.3.0`", "false"), ("semverCompare `~1` `1.9.0`", "false"), ("semverCompare `~1.x` `1.9.0`", "true"),
         ("semverCompare `>=1.0, <2.0 || >3` `3.1.0`", "true"), ("semverCompare `1.2 - 1.4.5` `1.4.5`", "true"), ("semverCompare `*` `9.9.9`", "true"),

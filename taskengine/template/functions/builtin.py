@@ -68,7 +68,7 @@ def _element(value: Any, key: Any) -> Any:
 
 def _entry(value: dict[str, Any], key: Any) -> Any:
     if type(key) is not str:
-        if isinstance(value, NestedMap):
+        if isinstance(value, NestedMap) and not isinstance(key, list | dict):
             return value.get({True: "true", False: "false"}.get(key, str(key)) if type(key) is bool else str(key))
         if key is None:
             raise FunctionError("value is nil; should be of type string")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from itertools import groupby
 
 from taskengine.template.budget import Env
 from taskengine.template.functions.text import SPACES
@@ -15,12 +14,12 @@ _SPACES = frozenset(SPACES)
 def _upper(char: str) -> str:
     """One character for one: Go maps rune by rune, so ß stays ß."""
     mapped = char.upper()
-    return mapped if len(mapped) == 1 else char
+    return mapped if len(mapped) == 1 else _title(char)
 
 
 def _lower(char: str) -> str:
-    mapped = char.lower()
-    return mapped if len(mapped) == 1 else char
+    # Only İ becomes two characters, of which the first is the one.
+    return char.lower()[0]
 
 
 def _title(char: str) -> str:
@@ -52,7 +51,7 @@ def title(env: Env, text: str) -> str:
 def _separates(char: str) -> bool:
     if char < "\x80":
         return not (char.isalnum() or char == "_")
-    return not char.isalpha() and not char.isdecimal() and char in _SPACES
+    return char in _SPACES
 
 
 def untitle(env: Env, text: str) -> str:
@@ -71,10 +70,11 @@ def swapcase(env: Env, text: str) -> str:
     env.spend(len(text) >> 3)
     out, fresh = [], True
     for char in text:
-        if char.isupper() or char.istitle():
+        kind = unicodedata.category(char)
+        if kind in {"Lu", "Lt"}:
             out.append(_lower(char))
             fresh = False
-        elif char.islower():
+        elif kind == "Ll":
             out.append(_title(char) if fresh else _upper(char))
             fresh = False
         else:
@@ -93,11 +93,13 @@ def camelcase(env: Env, text: str) -> str:
     rest = text.lstrip("-_" + SPACES)
     out = [text[: len(text) - len(rest)]]
     if not rest:
-        return text
+        # As the library does it: what consists of connectors only gets its last one twice.
+        return text + text[-1:]
     previous = _upper(rest[0])
     for char in rest[1:]:
         if _connects(char) and _connects(previous):
             out.append(previous)
+            previous = char
             continue
         if _connects(previous):
             previous = _upper(char)
@@ -116,23 +118,41 @@ def kebabcase(env: Env, text: str) -> str:
     return _lower_case(env, text, "-")
 
 
+# Chinese letters make no words that have a case.
+_IDEOGRAPHS = ("\u4e00", "\u9fcc"), ("\u3400", "\u4d85"), ("\U00020000", "\U0002b81d")
+
+
+def _is_punct(char: str) -> bool:
+    return unicodedata.category(char).startswith("P")
+
+
 def _class(char: str) -> str:
     if _connects(char):
         return "connector"
-    if unicodedata.category(char).startswith("P"):
+    kind = unicodedata.category(char)
+    if kind.startswith("P"):
         return "punct"
-    if char.isupper():
+    if kind == "Lu":
         return "upper"
-    if char.isalpha() and char < "\u2e80":
+    if kind.startswith("L") and not any(first <= char <= last for first, last in _IDEOGRAPHS):
         return "lower"
-    if unicodedata.category(char).startswith("N"):
-        return "number"
-    return "other"
+    return "number" if kind.startswith("N") else "other"
+
+
+def _runs(text: str) -> Iterator[tuple[str, str]]:
+    """Characters of one class together. A punctuation mark takes connectors behind it along when they are marks."""
+    start = 0
+    while start < len(text):
+        kind, end = _class(text[start]), start + 1
+        while end < len(text) and (_is_punct(text[end]) if kind == "punct" else _class(text[end]) == kind):
+            end += 1
+        yield kind, text[start:end]
+        start = end
 
 
 def _words(text: str) -> Iterator[tuple[str, str]]:
     """The words of a mixed-case text: a capital starts a word, a run of capitals is one, HTTPServer is HTTP Server."""
-    runs = [(kind, "".join(chars)) for kind, chars in groupby(text, _class)]
+    runs = list(_runs(text))
     i = 0
     while i < len(runs):
         kind, word = runs[i]
@@ -194,4 +214,6 @@ def _absorb(words: list[tuple[str, str]], i: int, out: list[str], connector: str
 def _written(kind: str, word: str, connector: str) -> str:
     if kind == "connector":
         return connector * len(word)
-    return "".join(map(_lower, word)) if kind == "upper" else word
+    if kind == "upper":
+        return "".join(_lower(char) if unicodedata.category(char) == "Lu" else char for char in word)
+    return word

@@ -120,9 +120,10 @@ def set_key(env: Env, target: Dict | None, key: str, value: Any) -> Dict:
     return target
 
 
-def unset(_env: Env, target: Dict | None, key: str) -> Dict | None:
-    if target is not None:
-        target.pop(key, None)
+def unset(_env: Env, target: Dict | None, key: str) -> Dict:
+    if target is None:
+        return {}
+    target.pop(key, None)
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskengine.template.budget import Env
+from taskengine.template.budget import Env, FunctionError
 from taskengine.template.gojson import Unencodable, encode, indented
 from taskengine.template.value import Slice, deep_equal, is_empty, type_name
 from taskengine.template.value import kind as kind_name
@@ -27,14 +27,20 @@ def ternary(_env: Env, if_true: Any, if_false: Any, condition: bool) -> Any:
 
 
 def deep_copy(env: Env, value: Any) -> Any:
+    if value is None:
+        raise FunctionError("there is nothing to copy", "the value is not set")
+    return _copied(env, value)
+
+
+def _copied(env: Env, value: Any) -> Any:
     env.spend(1)
     if isinstance(value, list):
         env.grow_list(len(value))
-        copied = [deep_copy(env, item) for item in value]
+        copied = [_copied(env, item) for item in value]
         return Slice(copied, value.elem, is_nil=value.is_nil) if isinstance(value, Slice) else copied
     if isinstance(value, dict):
         env.grow_list(2 * len(value))
-        return type(value)({key: deep_copy(env, item) for key, item in value.items()})
+        return type(value)({key: _copied(env, item) for key, item in value.items()})
     return value
 
 

@@ -12,10 +12,11 @@ from taskengine.template.gotime import (
     format_time,
     nanoseconds_between,
     parse_duration,
-    parse_time,
+    saturated,
     shifted,
     zone,
 )
+from taskengine.template.gotimeparse import parse_time
 from taskengine.template.value import Int64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,10 +56,10 @@ def date_modify(_env: Env, duration: str, value: datetime) -> datetime:
 
 
 def ago(env: Env, value: Any) -> str:
-    passed = nanoseconds_between(now(env), _time(env, value))
+    passed = saturated(nanoseconds_between(now(env), _time(env, value)))
     half = 5 * 10**8
     seconds = (abs(passed) + half) // 10**9
-    return duration_string((-seconds if passed < 0 else seconds) * 10**9)
+    return duration_string(saturated((-seconds if passed < 0 else seconds) * 10**9))
 
 
 def to_date(_env: Env, layout: str, text: str) -> datetime:

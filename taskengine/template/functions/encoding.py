@@ -65,7 +65,7 @@ def _after_padding(data: bytes, at: int, filled: int) -> int | None:
         if at == len(data):
             return at
         if data[at] != _PAD:
-            return at
+            return at - 1
         at = _skip_newlines(data, at + 1)
     return at if at < len(data) else None
 
@@ -88,7 +88,8 @@ def b32dec(env: Env, text: str) -> str:
     wrong = _wrong_base32(env, data)
     if wrong is not None:
         return f"illegal base32 data at input byte {wrong}"
-    body = data.rstrip(b"=")
+    # Go looks at nothing behind the padding that completes a group.
+    body = data.partition(b"=")[0]
     return from_bytes(base64.b32decode(body + b"=" * (-len(body) % 8)))
 
 

@@ -45,7 +45,7 @@ def _parse_float(text: str) -> float:
         return -math.inf if infinite.group(1) == "-" else math.inf
     if text.lower() == "nan":
         return math.nan
-    number = None if "_" in text and "x" not in text.lower() else parse_float(text)
+    number = parse_float(text)
     return 0.0 if number is None or math.isinf(number) else number
 
 
@@ -158,4 +158,4 @@ def rounded(_env: Env, value: Any, places: int, *up_from: float) -> float:
         return shifted / power
     fraction = math.modf(shifted)[0]
     whole = math.ceil(shifted) if fraction >= (up_from[0] if up_from else 0.5) else math.floor(shifted)
-    return float(whole) / power
+    return math.copysign(whole, shifted) / power if whole == 0 else float(whole) / power

@@ -11,6 +11,7 @@ from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import Slice, from_bytes, to_bytes
 
 _MAX_PATTERN = 10_000
+_ESCAPE = re.compile(r"\\Q(?s:.*?)(?:\\E|\Z)|\\(?s:.)")
 
 
 @lru_cache(maxsize=64)
@@ -30,6 +31,8 @@ def _compile(env: Env, pattern: str, text: str, *, groups: bool = False) -> Any:
         raise FunctionError(f"the pattern is longer than {_MAX_PATTERN} characters")
     import re2
 
+    if any(found.group() == "\\C" for found in _ESCAPE.finditer(pattern)):
+        raise FunctionError("regexp: error parsing regexp: invalid escape sequence: `\\C`", "Go has no single bytes")
     try:
         compiled = _compiled(pattern, groups=groups)
     except re2.error as error:

@@ -14,8 +14,11 @@ from taskengine.template.gotime import (
     duration_string,
     format_time,
     nanoseconds_between,
+    saturated,
     shifted,
+    time_literal,
     time_string,
+    year_of,
 )
 from taskengine.template.value import Int64
 
@@ -46,6 +49,14 @@ class Duration(Int64):
         return duration_string(int(self))
 
 
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)
+
+
+def _is_dst(_env: Env, time: datetime) -> bool:
+    return bool(time.dst())
+
+
 def _add_date(_env: Env, time: datetime, years: int, months: int, days: int) -> datetime:
     month = time.month - 1 + months
     year, month = time.year + years + month // 12, month % 12 + 1
@@ -68,7 +79,7 @@ def _truncated(_env: Env, time: datetime, step: int) -> datetime:
 
 
 METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "Year": ("", lambda _env, time: time.year),
+    "Year": ("", lambda _env, time: year_of(time)),
     "Month": ("", lambda _env, time: Month(time.month)),
     "Day": ("", lambda _env, time: time.day),
     "Hour": ("", lambda _env, time: time.hour),
@@ -84,15 +95,17 @@ METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
     "UTC": ("", lambda _env, time: time.astimezone(UTC)),
     "Local": ("", lambda _env, time: time.astimezone(UTC)),
     "Format": ("s", lambda _env, time, layout: format_time(time, layout)),
+    "GoString": ("", lambda _env, time: time_literal(time)),
+    "IsDST": ("", _is_dst),
     "String": ("", lambda _env, time: time_string(time)),
     "AddDate": ("iii", _add_date),
     "Add": ("d", lambda _env, time, step: shifted(time, int(step))),
-    "Sub": ("t", lambda _env, time, other: Duration(nanoseconds_between(time, other))),
-    "Before": ("t", lambda _env, time, other: time < other),
-    "After": ("t", lambda _env, time, other: time > other),
-    "Equal": ("t", lambda _env, time, other: time == other),
-    "Compare": ("t", lambda _env, time, other: (time > other) - (time < other)),
-    "IsZero": ("", lambda _env, time: time == ZERO_TIME),
+    "Sub": ("t", lambda _env, time, other: Duration(saturated(nanoseconds_between(time, other)))),
+    "Before": ("t", lambda _env, time, other: nanoseconds_between(time, other) < 0),
+    "After": ("t", lambda _env, time, other: nanoseconds_between(time, other) > 0),
+    "Equal": ("t", lambda _env, time, other: nanoseconds_between(time, other) == 0),
+    "Compare": ("t", lambda _env, time, other: (time > other) - (nanoseconds_between(time, other) < 0)),
+    "IsZero": ("", lambda _env, time: nanoseconds_between(time, ZERO_TIME) == 0),
     "Round": ("d", _rounded),
     "Truncate": ("d", _truncated),
 }

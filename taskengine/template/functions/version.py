@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import GoObject, Int64, wrap_int64
@@ -14,6 +15,7 @@ _VERSION = re.compile(r"v?([0-9]+)(\.[0-9]+)?(\.[0-9]+)?" + _TAIL)
 _LOOSE = r"v?([0-9|x|X|\*]+)(\.[0-9|x|X|\*]+)?(\.[0-9|x|X|\*]+)?" + _TAIL
 _CONSTRAINT = re.compile(rf"\s*(=>|>=|=<|<=|!=|~>|=|>|<|~|\^|)\s*({_LOOSE})\s*", re.ASCII)
 _RANGE = re.compile(rf"\s*({_LOOSE})\s+-\s+({_LOOSE})\s*", re.ASCII)
+_DOTTED = re.compile(r"[0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*")
 _WILD = frozenset("xX*")
 
 
@@ -41,13 +43,16 @@ class Version(GoObject):
         text = f"{self.major}.{self.minor}.{self.patch}"
         return text + (f"-{self.pre}" if self.pre else "") + (f"+{self.metadata}" if self.metadata else "")
 
-    def go_string(self) -> str:
-        if self.by_value:
-            numbers = f"{self.major} {self.minor} {self.patch}"
-            return f"{{{numbers} {self.pre} {self.metadata} {self.original}}}"
-        return self.text
+    def go_string(self) -> str | None:
+        return None if self.by_value else self.text
 
-    methods: ClassVar[dict[str, Any]] = {}
+    def go_fields(self) -> list[tuple[str, Any]]:
+        numbers = [(name, Int64(getattr(self, name))) for name in ("major", "minor", "patch")]
+        return [*numbers, ("pre", self.pre), ("metadata", self.metadata), ("original", self.original)]
+
+    @property
+    def methods(self) -> dict[str, tuple[str, Callable[..., Any]]]:  # type: ignore[override]
+        return _VALUE_METHODS if self.by_value else _METHODS
 
 
 def _parse(text: str) -> Version:
@@ -185,16 +190,37 @@ def semver_compare(env: Env, constraint: str, version: str) -> bool:
 # Methods that templates may call on a version
 
 
-def _made(version: Version, major: int, minor: int, patch: int) -> Version:
+def _made(version: Version, major: int, minor: int, patch: int, pre: str = "", metadata: str = "") -> Version:
     prefix = "v" if version.original.startswith("v") else ""
     major, minor, patch = (int(wrap_int64(number)) for number in (major, minor, patch))
-    return Version(major, minor, patch, original=f"{prefix}{major}.{minor}.{patch}", by_value=True)
+    made = Version(major, minor, patch, pre, metadata, by_value=True)
+    return replace(made, original=prefix + made.text)
 
 
 def _inc_patch(_env: Env, v: Version) -> Version:
     return _made(v, v.major, v.minor, v.patch if v.pre else v.patch + 1)
 
 
+def _set_prerelease(_env: Env, v: Version, pre: str) -> Version:
+    if pre and not _DOTTED.fullmatch(pre):
+        raise FunctionError("Invalid Prerelease string")
+    return _made(v, v.major, v.minor, v.patch, pre, v.metadata)
+
+
+def _set_metadata(_env: Env, v: Version, metadata: str) -> Version:
+    if metadata and not _DOTTED.fullmatch(metadata):
+        raise FunctionError("Invalid Metadata string")
+    return _made(v, v.major, v.minor, v.patch, v.pre, metadata)
+
+
+# Those that a version given by value has, too: Go calls the others on pointers only.
+_VALUE_METHODS: dict[str, tuple[str, Any]] = {
+    "IncMajor": ("", lambda _env, v: _made(v, v.major + 1, 0, 0)),
+    "IncMinor": ("", lambda _env, v: _made(v, v.major, v.minor + 1, 0)),
+    "IncPatch": ("", _inc_patch),
+    "SetPrerelease": ("s", _set_prerelease),
+    "SetMetadata": ("s", _set_metadata),
+}
 _METHODS: dict[str, tuple[str, Any]] = {
     "Major": ("", lambda _env, v: Int64(v.major)),
     "Minor": ("", lambda _env, v: Int64(v.minor)),
@@ -207,8 +233,5 @@ _METHODS: dict[str, tuple[str, Any]] = {
     "LessThan": ("v", lambda _env, v, other: _compare(v, other) < 0),
     "GreaterThan": ("v", lambda _env, v, other: _compare(v, other) > 0),
     "Equal": ("v", lambda _env, v, other: _compare(v, other) == 0),
-    "IncMajor": ("", lambda _env, v: _made(v, v.major + 1, 0, 0)),
-    "IncMinor": ("", lambda _env, v: _made(v, v.major, v.minor + 1, 0)),
-    "IncPatch": ("", _inc_patch),
+    **_VALUE_METHODS,
 }
-Version.methods.update(_METHODS)
