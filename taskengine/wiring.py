@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
     from runners.docker.runner import DockerRunner
+    from taskengine.context.keep import Contexts
+    from taskengine.context.model import Deadline, Fetched
+    from taskengine.context.model import Limits as ContextLimits
+    from taskengine.context.source import Oci
     from taskengine.registry.client import RegistryClient
     from taskengine.registry.endpoint import Registries
     from taskengine.registry.limits import Limits
@@ -37,6 +41,11 @@ class Settings:
         """Where runs leave their journals."""
         return Path(journal_folder(self.environ))
 
+    @property
+    def contexts(self) -> Path:
+        """Where contexts are fetched to, for as long as their run lives."""
+        return self.data_dir / "contexts"
+
 
 @functools.cache
 def settings() -> Settings:
@@ -54,7 +63,9 @@ def sweep_dead_runs() -> tuple[str, ...]:
     if not any_journal(settings().environ):
         return ()
     from runners.docker.sweep import sweep_dead_runs
+    from taskengine.context.keep import sweep_contexts
 
+    sweep_contexts(settings().contexts, settings().journals)
     return sweep_dead_runs(settings().journals)
 
 
@@ -98,6 +109,27 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         journal=Journal(using.journals, context.run_id, where),
         logins=Logins.read(using.environ),
         ambient=Ambient.system(),
+        contexts=contexts_for(context.run_id, using, files=False),
+    )
+
+
+def contexts_for(name: str, using: Settings, *, files: bool) -> Contexts:
+    """Where one run's contexts are fetched to. `files` allows addresses of this machine's own disk. Close it."""
+    from taskengine.context.access import access_of
+    from taskengine.context.keep import Contexts
+
+    def pull(context: Oci, into: Path, limits: ContextLimits, deadline: Deadline) -> Fetched:
+        from taskengine.context.oci import fetch_oci
+
+        with registry_client(using) as client:
+            return fetch_oci(context, into, client, limits, deadline)
+
+    return Contexts(
+        name,
+        folder=using.contexts,
+        journals=using.journals,
+        access=access_of(using.environ, files=files),
+        oci=pull,
     )
 
 

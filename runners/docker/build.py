@@ -34,6 +34,7 @@ from runners.docker.engine import Engine
 from runners.docker.failure import fail
 from runners.docker.login import build_credentials
 from runners.docker.progress import BuildLog
+from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
 from runners.docker.scope import Scope
 from runners.docker.workspace import DEFAULT_IGNORES, ignore_lines
 from taskengine.errors import InvalidInput
@@ -47,18 +48,28 @@ from taskengine.runs.model import ImageResult, Reason, StepResult
 if TYPE_CHECKING:
     from docker import APIClient
 
-_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "oci://", "github.com/")
+    from taskengine.context.keep import Contexts
 
 
 class Builder:
     """The builds of one run. Thread-safe; BuildKit is dialled when the first build wants it."""
 
-    def __init__(self, api: Engine, context: RunContext, scope: Scope, logins: Logins, *, temp_dir: Path) -> None:
+    def __init__(
+        self,
+        api: Engine,
+        context: RunContext,
+        scope: Scope,
+        logins: Logins,
+        *,
+        temp_dir: Path,
+        contexts: Contexts | None = None,
+    ) -> None:
         self._api = api
         self._context = context
         self._scope = scope
         self._logins = logins
         self._temp_dir = temp_dir
+        self._contexts = contexts
         self._lock = threading.Lock()
         self._buildkit: BuildKit | None = None
         self._pristine = True
@@ -72,7 +83,8 @@ class Builder:
         line = step.build
         if line is None:
             raise InvalidInput(f"step {step.id!r} has no build line")
-        request = self._request(step, line)
+        fetched = fetch_context(self._contexts, step, line, attempt, now) if is_remote(line.context) else None
+        request = self._request(step, line, fetched)
         log = BuildLog(step.id, attempt, now)
         try:
             outcome = self._client().build(request, cancel=attempt.cancel, progress=log.progress)
@@ -114,11 +126,11 @@ class Builder:
 
     # the request
 
-    def _request(self, step: PlannedStep, line: BuildLine) -> BuildRequest:
-        path = _context_path(step, line)
-        dockerfile, home, ignores = self._dockerfile(step, line, path)
+    def _request(self, step: PlannedStep, line: BuildLine, fetched: Path | None) -> BuildRequest:
+        path = line.context if fetched is not None else _context_path(step, line)
+        dockerfile, home, ignores = self._dockerfile(step, line, path, fetched)
         return BuildRequest(
-            context=self._source(path, dockerfile, ignores),
+            context=self._source(path, dockerfile, ignores, fetched),
             dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
             dockerfile_dir=home,
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
@@ -144,7 +156,7 @@ class Builder:
         return "acr-task-" + hashlib.sha256(where.encode()).hexdigest()[:24]
 
     def _dockerfile(
-        self, step: PlannedStep, line: BuildLine, context: str
+        self, step: PlannedStep, line: BuildLine, context: str, fetched: Path | None
     ) -> tuple[str, ContextSource | None, tuple[str, ...]]:
         """The Dockerfile's path, where it is when not in the context, and its own ignore lines when they are known."""
         files = self._context.build_files
@@ -152,14 +164,18 @@ class Builder:
             ignores = files.get(f"{line.dockerfile}.dockerignore", b"")
             name = "Dockerfile" if line.dockerfile == "-" else line.dockerfile
             return name, Text(content=given), tuple(parse_lines(ignores.decode("utf-8-sig", "surrogateescape")))
+        if fetched is not None:
+            return remote_dockerfile(line, fetched), None, ()
         path, outside = _dockerfile_path(step, line, context)
         return path, self._source(outside, "") if outside else None, ()
 
-    def _source(self, path: str, dockerfile: str, ignores: tuple[str, ...] = ()) -> ContextSource:
-        """The folder at `path` (absolute, in the workspace) as a build context. `ignores`, where there are any, are
-        the Dockerfile's own and go before the folder's."""
-        relative = _in_workspace(path)
-        if (local := self._author_folder(relative)) is not None:
+    def _source(
+        self, path: str, dockerfile: str, ignores: tuple[str, ...] = (), fetched: Path | None = None
+    ) -> ContextSource:
+        """The folder at `path` (absolute, in the workspace), or the one that was fetched, as a build context.
+        `ignores`, where there are any, are the Dockerfile's own and go before the folder's."""
+        relative = _in_workspace(path) if fetched is None else ""
+        if (local := fetched or self._author_folder(relative)) is not None:
             excludes = (*DEFAULT_IGNORES, *ignores) if ignores else _excludes(local, dockerfile)
             return LocalDir(path=str(_folder(local, path)), excludes=excludes)
         if (root := self._scope.workspace_folder()) is not None:
@@ -207,11 +223,6 @@ class Builder:
 
 
 def _context_path(step: PlannedStep, line: BuildLine) -> str:
-    if line.context.startswith(_REMOTE):
-        raise fail(
-            Reason.INVALID, f"remote build contexts are not there yet: {line.context.partition('#')[0]!r}",
-            hint="fetch it in an earlier step and build the folder",
-        )  # fmt: skip
     return posixpath.normpath(posixpath.join(resolve_directory(step.working_directory), line.context))
 
 

@@ -37,6 +37,7 @@ from taskengine.runs.model import ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
     from runners.docker.build import Builder
+    from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
 
 _SOCKET = "/var/run/docker.sock"
@@ -63,8 +64,10 @@ class DockerRunner:
         journal: Journal,
         logins: Logins,
         ambient: Ambient,
+        contexts: Contexts | None = None,
     ) -> None:
         self._api = api
+        self._contexts = contexts
         self._endpoint = endpoint
         self._context = context
         self._journal = journal
@@ -107,7 +110,10 @@ class DockerRunner:
     def _make_builder(self) -> Builder:
         from runners.docker.build import Builder
 
-        return Builder(self._api, self._context, self._scope, self._logins, temp_dir=self._journal.temp_dir)
+        return Builder(
+            self._api, self._context, self._scope, self._logins,
+            temp_dir=self._journal.temp_dir, contexts=self._contexts,
+        )  # fmt: skip
 
     def _facts(self) -> Facts:
         import requests
@@ -299,6 +305,8 @@ class DockerRunner:
         self._stop_detached()
         if self._builder is not None:
             self._builder.close()
+        if self._contexts is not None:
+            self._contexts.close()
         self._exits.close()
         self._sandboxes.close()
         self._background.shutdown(wait=True)
@@ -317,6 +325,8 @@ class DockerRunner:
     def kill(self) -> None:
         """Remove all of the run at once, without grace; for a user who does not want to wait. Says nothing."""
         with contextlib.suppress(Exception):
+            if self._contexts is not None:
+                self._contexts.close()
             if not sweep_run(self._api, self._context.run_id):
                 self._journal.close()
 

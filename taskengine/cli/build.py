@@ -129,11 +129,13 @@ def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
     from taskengine.cli.source import STDIN, folder_of, read_file
     from taskengine.errors import InvalidInput
 
-    if Path(context).is_file():
+    if os.path.isfile(context):  # noqa: PTH113 - an address may be longer than a file's name may
         raise InvalidInput(
             f"the context {context} is a file, not a folder",
             hint=f"acr-task build -f {context} {Path(context).parent}",
         )
+    if STDIN == context == file:
+        raise InvalidInput("context and Dockerfile cannot both come from standard input", hint="name one of them")
     folder = folder_of(context)
     if folder is None:
         raise InvalidInput(
@@ -145,7 +147,7 @@ def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
     name = file or "Dockerfile"
     found = next((path for path in (root / name, Path(name)) if path.is_file()), None)
     if found is None or (not file and found.parent != root):
-        raise _no_dockerfile(context, name)
+        raise _no_dockerfile(context, folder, name)
     path = Path(os.path.abspath(found))  # noqa: PTH100
     if path.is_relative_to(root):
         return folder, str(path.relative_to(root)) if file else "", {}
@@ -154,11 +156,14 @@ def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
     return folder, file, files | ({f"{file}.dockerignore": ignores.read_bytes()} if ignores.is_file() else {})
 
 
-def _no_dockerfile(context: str, name: str) -> InvalidInput:
+def _no_dockerfile(context: str, folder: str, name: str) -> InvalidInput:
     from taskengine.cli.source import near
+    from taskengine.context.source import shown
     from taskengine.errors import InvalidInput
 
-    if (Path(context) / name).is_dir():
-        return InvalidInput(f"{name} in {context} is a folder, not a Dockerfile", hint="name the Dockerfile with -f")
-    where = "" if Path(name).is_absolute() else f" in {context}"
-    return InvalidInput(f"there is no {name}{where}", hint=near(Path(context) / name) or "name the Dockerfile with -f")
+    if (Path(folder) / name).is_dir():
+        return InvalidInput(
+            f"{name} in {shown(context)} is a folder, not a Dockerfile", hint="name the Dockerfile with -f"
+        )
+    where = "" if Path(name).is_absolute() else f" in {shown(context)}"
+    return InvalidInput(f"there is no {name}{where}", hint=near(Path(folder) / name) or "name the Dockerfile with -f")

@@ -1,10 +1,11 @@
 """Which file is meant and what its context is: words of a command line become a text, a name and a folder.
 
-Reads files, nothing else. Contexts that have to be fetched (git, archives, registries) are refused by name.
+Reads files, nothing else. Contexts that have to be fetched (git, archives, registries) are left to `remote`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,6 @@ DEFAULT_FILE = "acb.yaml"
 #: no more than this is read of a file; what is larger than a task may be is refused by the parser, with its own words
 LARGEST = 16 << 20
 
-_REMOTE = (
-    (re.compile(r"oci://", re.IGNORECASE), "an OCI artifact"),
-    (
-        re.compile(r"(https?|file)://.*\.(tar(\.\w+)?|tgz|zip)(\?.*)?$", re.IGNORECASE),
-        "a remote archive",
-    ),
-    (re.compile(r"(git|ssh|git\+ssh|https?)://|git@|[\w.-]+@[\w.-]+:|github\.com/", re.IGNORECASE), "a git repository"),
-)
 #: how a Dockerfile begins, and no YAML of ours
 _DOCKERFILE = re.compile(rb"(?:[ \t]*+(?:#[^\n]*+|ARG[ \t][^\n]*+)?\r?\n)*+[ \t]*+FROM[ \t]++[^\s:]", re.IGNORECASE)
 
@@ -75,6 +68,8 @@ def locate(
     A relative file is looked up in the context first, then in the current folder; the other way round where
     `context_first` is False. Without a context the file's own folder is it; a file from standard input has none.
     """
+    if STDIN == file == context:
+        raise InvalidInput("file and context cannot both come from standard input", hint="name one of them")
     folder = folder_of(context) if context is not None else None
     name = default if file is None else file
     if not name:
@@ -83,12 +78,14 @@ def locate(
         return STDIN, folder
     path = Path(name)
     if context is None:
-        if path.is_dir():
+        if os.path.isdir(name):  # noqa: PTH112 - an address may be longer than a file's name may
             return str(path / default), str(path)
-        if not path.exists():
-            _refuse_remote(name)
+        if _is_fetched(name):
+            return locate(None, name, default=default)
         return name, str(path.parent)
     if folder is not None and not path.is_absolute():
+        if _is_fetched(context):
+            _refuse_escape(folder, name)
         inside = Path(folder) / path
         places = [inside, path] if context_first else [path, inside]
         found = next((place for place in places if place.exists()), places[0])
@@ -97,14 +94,16 @@ def locate(
 
 
 def folder_of(context: str) -> str | None:
-    """A local context's folder; None for `/dev/null`."""
+    """The context's folder, fetched first where it is an address; None for `/dev/null`."""
     if context == NO_CONTEXT:
         return None
-    path = Path(context)
-    if path.is_dir():
+    if os.path.isdir(context):  # noqa: PTH112 - an address may be longer than a file's name may
         return context
-    _refuse_remote(context)
-    if path.exists():
+    if _is_fetched(context):
+        from taskengine.cli.remote import fetched
+
+        return str(fetched(context).folder)
+    if os.path.exists(context):  # noqa: PTH110
         raise InvalidInput(
             f"the context {context} is not a folder",
             hint=f"name a folder, or {NO_CONTEXT} for no context; the task file is given with -f",
@@ -112,13 +111,20 @@ def folder_of(context: str) -> str | None:
     raise InvalidInput(f"the context {context} does not exist", hint=f"name a folder, or {NO_CONTEXT} for no context")
 
 
-def _refuse_remote(context: str) -> None:
-    for pattern, what in _REMOTE:
-        if pattern.match(context):
-            raise InvalidInput(
-                f"the context {_hide_login(context)} is {what}, which is not supported yet",
-                hint="fetch it first and name the folder",
-            )
+def _is_fetched(context: str) -> bool:
+    """Whether a context is an address or standard input; a folder of such a name goes before an address."""
+    if context == STDIN or os.path.exists(context):  # noqa: PTH110
+        return context == STDIN
+    from taskengine.context.source import Local, parse_context
+
+    return not isinstance(parse_context(context), Local)  # refuses what looks like an address and is none
+
+
+def _refuse_escape(folder: str, name: str) -> None:
+    """A link in a stranger's tree must not have us read, and show, a file of this machine."""
+    from taskengine.context.tree import inside
+
+    inside(Path(folder), name)
 
 
 def near(path: Path) -> str | None:
@@ -146,7 +152,3 @@ def _others(path: Path) -> str:
             return f"a folder's own task is {DEFAULT_FILE}; to build its Dockerfile: acr-task build {folder}"
         return f"a folder's own task is {DEFAULT_FILE}; name a task file"
     return "correct the name" if folder.is_dir() else f"there is no folder {folder}"
-
-
-def _hide_login(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskengine.cli.execute import Display, Limits, absolute, carry_out
 from taskengine.cli.option import TaskOptions
@@ -47,6 +47,7 @@ def submit(
     # The engine's names carry an id of our own even where the user gives one: two runs may be given the same.
     run_id = Ambient.system().new_id()
     platform = options.platform or wiring.engine_platform(wiring.settings())
+    options = with_origin(options, source.context)
     inputs = inputs_of(options, platform=platform, run_id=run_id)
     loaded = load_task(source.text, file=source.name, inputs=inputs)
     report_problems(loaded.warnings)
@@ -73,6 +74,22 @@ def submit(
         mask=Mask(secrets),
         display=display,
         limits=limits,
+    )
+
+
+def with_origin(options: TaskOptions, folder: str | None) -> TaskOptions:
+    """The options with what is known of a context that was fetched, where the user said nothing."""
+    from taskengine.cli.remote import origin_of
+
+    found = origin_of(folder)
+    if found is None:
+        return options
+    return replace(
+        options,
+        commit=options.commit or found.commit,
+        branch=options.branch or found.branch,
+        git_tag=options.git_tag or found.tag,
+        repository=options.repository or found.repository,
     )
 
 

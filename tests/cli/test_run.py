@@ -193,7 +193,7 @@ def test_cmd_runs_one_command(cli: Cli, wiring: Wiring) -> None:
         ("run", "ctx/task.yaml", "--values", "nowhere"),
         ("run", "ctx/task.yaml", "--secret", "a=@nowhere"),
         ("run", "ctx/task.yaml", "nowhere"),
-        ("run", "ctx/task.yaml", "https://github.com/team/app.git"),
+        ("run", "ctx/task.yaml", "https://example.com/app.zip"),
         ("run", "ctx/task.yaml", "--set", "novalue"),
         ("run", "ctx/task.yaml", "--timeout", "soon"),
         ("run", "ctx/task.yaml", "--max-parallel", "0"),

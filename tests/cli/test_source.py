@@ -52,26 +52,6 @@ def test_standard_input_has_no_folder() -> None:
     assert locate("-", None) == ("-", None)
 
 
-@pytest.mark.parametrize(
-    ("context", "what"),
-    [
-        ("https://github.com/team/app.git#main:sub", "git repository"),
-        ("git@github.com:team/app.git", "git repository"),
-        ("https://example.com/app.tar.gz", "remote archive"),
-        ("oci://registry.example.com/app:1", "OCI artifact"),
-    ],
-)
-def test_a_context_that_must_be_fetched_is_refused_by_name(context: str, what: str) -> None:
-    with pytest.raises(InvalidInput, match=what):
-        folder_of(context)
-
-
-def test_a_login_in_a_url_is_not_repeated() -> None:
-    with pytest.raises(InvalidInput) as caught:
-        folder_of("https://user:token@example.com/app.git")
-    assert "token" not in caught.value.message
-
-
 def test_a_context_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InvalidInput, match="does not exist"):
         folder_of("nowhere")
@@ -126,6 +106,17 @@ def test_an_empty_name_is_refused() -> None:
         locate("", None)
 
 
-def test_a_url_in_the_place_of_a_file_is_refused_as_the_context_it_is() -> None:
-    with pytest.raises(InvalidInput, match="git repository"):
-        locate("https://github.com/team/app.git", None)
+def test_an_address_that_is_no_context_is_refused_without_its_login() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        folder_of("https://user:token@example.com/app.zip")
+    assert "token" not in caught.value.message
+
+
+def test_a_folder_goes_before_an_address_of_the_same_name() -> None:
+    Path("github.com/team/app").mkdir(parents=True)
+    assert folder_of("github.com/team/app") == "github.com/team/app"
+
+
+def test_file_and_context_cannot_both_be_standard_input() -> None:
+    with pytest.raises(InvalidInput, match="both"):
+        locate("-", "-")

@@ -128,7 +128,7 @@ def test_a_dockerfile_without_from_never_reaches_the_engine(run_task: RunTask, c
         ("-t x missing", "missing"),
         ("-t x -f No.dockerfile .", "No.dockerfile"),
         ("-t x ../..", "/"),
-        ("-t x https://e.example/r.git", "remote"),
+        ("-t x https://e.example/r.zip", "tar archives"),
     ],
 )
 def test_a_context_that_is_not_there_is_named(run_task: RunTask, context: Path, line: str, word: str) -> None:

@@ -1,0 +1,85 @@
+"""Contexts that have to be fetched, for the life of one command: where they are, and what is known of them.
+
+What was fetched goes when the command ends, whatever ends it; `taskengine.context.keep` says how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING
+
+from taskengine.context.source import STDIN, shown
+
+if TYPE_CHECKING:
+    from taskengine.context.model import Fetched
+
+#: what this command fetched, by the context's text
+_FETCHED: dict[str, Fetched] = {}
+
+
+def fetched(text: str) -> Fetched:
+    """The context that `text` names, on this disk. A command that asks twice fetches once."""
+    if text in _FETCHED:
+        return _FETCHED[text]
+    from taskengine import wiring
+    from taskengine.ambient import Ambient
+
+    contexts = wiring.contexts_for(Ambient.system().new_id(), wiring.settings(), files=True)
+
+    def close() -> None:
+        _FETCHED.pop(text, None)
+        contexts.close()
+
+    _at_the_end(close)
+    if sys.stderr.isatty():
+        print(f"fetching {shown(text)}", file=sys.stderr)
+    with _termination_is_an_interrupt():
+        _FETCHED[text] = contexts.fetch(text, notice=_warn, stdin=_stdin() if text == STDIN else None)
+    return _FETCHED[text]
+
+
+def origin_of(folder: str | None) -> Fetched | None:
+    """What is known of a folder that was fetched by this command; None for any other."""
+    return next((found for found in _FETCHED.values() if str(found.folder) == folder), None)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _stdin() -> IO[bytes]:
+    return sys.stdin.buffer
+
+
+def _at_the_end(close: Callable[[], None]) -> None:
+    import click
+
+    command = click.get_current_context(silent=True)
+    if command is not None:
+        command.call_on_close(close)
+        return
+    import atexit
+
+    atexit.register(close)
+
+
+@contextlib.contextmanager
+def _termination_is_an_interrupt() -> Iterator[None]:
+    """While entered, SIGTERM and SIGHUP end the command as Ctrl-C does, so that nothing is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
