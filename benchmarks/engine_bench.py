@@ -87,18 +87,21 @@ def measure(*, rounds: int) -> tuple[list[Result], dict[str, str]]:
     with tempfile.TemporaryDirectory() as name:
         engine: OwnEngine = own_engine(registry=True)
         try:
-            # the distribution's own docker first: another may lie in front of it without its BuildKit client
-            env = {**os.environ, "PATH": f"/usr/bin:{os.environ['PATH']}", **engine.env}
+            # the distribution's own docker first: another may lie in front of it, without its BuildKit client
+            env = {**os.environ, **engine.env, "PATH": f"/usr/bin:{os.environ['PATH']}"}
             version = engine.api.version()
             command("docker", "network", "create", "bench", env=env)()
             folder = Path(name)
-            results = [
-                sequential(env, folder, rounds=rounds),
-                parallel(env, folder, rounds=max(3, rounds // 2)),
-                one_step(env, folder, rounds=rounds),
-                logs(env, folder, rounds=rounds),
-                build_and_push(env, folder, engine.registry, rounds=rounds),
-            ]
+            results = []
+            for measured in (
+                lambda: sequential(env, folder, rounds=rounds),
+                lambda: parallel(env, folder, rounds=max(3, rounds // 2)),
+                lambda: one_step(env, folder, rounds=rounds),
+                lambda: logs(env, folder, rounds=rounds),
+                lambda: build_and_push(env, folder, engine.registry, rounds=rounds),
+            ):
+                results.append(measured())
+                print(results[-1], file=sys.stderr)
             command("docker", "network", "rm", "bench", env=env)()
         finally:
             engine.close()

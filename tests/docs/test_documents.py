@@ -16,6 +16,7 @@ import yaml
 
 from scripts.docs import PAGES, outdated
 from taskengine.cli.app import app
+from taskengine.registry.config import parse_registries
 from taskengine.secrets.table import table_from
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.load import load_task
@@ -73,6 +74,7 @@ COMMANDS = [
     for words in command_lines(block)
 ]
 TASKS = [pytest.param(block, id=str(block)) for block in blocks("yaml") if "steps:" in block.text]
+REGISTRIES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("registries:")]
 TABLES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("providers:")]
 
 
@@ -119,8 +121,14 @@ def test_a_provider_table_in_a_document_is_valid(block: Block) -> None:
     assert table_from(yaml.safe_load(block.text), str(block)).rules
 
 
+@pytest.mark.parametrize("block", REGISTRIES)
+def test_a_table_of_registries_in_a_document_is_valid(block: Block) -> None:
+    text = re.sub(r"(_file|client_\w+): .*", "", block.text)  # files that a reader has and a test has not
+    assert parse_registries(text.encode(), source=str(block))
+
+
 def test_every_yaml_in_a_document_is_checked_by_a_test_here() -> None:
-    checked = {str(param.values[0]) for param in (*TASKS, *TABLES)}
+    checked = {str(param.values[0]) for param in (*TASKS, *TABLES, *REGISTRIES)}
     assert [str(block) for block in blocks("yaml", "yml") if str(block) not in checked] == []
 
 
