@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from runners.docker.engine import Engine
+from runners.docker.failure import plain
 from taskengine.errors import Unreachable
 
 #: seconds an ordinary API call may take; long ones (attach, wait, pull, push) set their own
 CALL_TIMEOUT = 120
+#: seconds until an engine has to have answered at all
+FIRST_ANSWER = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +81,10 @@ def _context(environ: Mapping[str, str]) -> Endpoint | None:
     )
 
 
-def connect(endpoint: Endpoint, *, timeout: float = CALL_TIMEOUT) -> Engine:
+def connect(endpoint: Endpoint, *, patience: float = FIRST_ANSWER) -> Engine:
     """An API client for the engine, its version negotiated. Raises Unreachable with what to do about it.
 
-    `timeout` is how many seconds the engine may be silent in one ordinary call, the first one included."""
+    `patience` is how many seconds its first answer may take."""
     with _without_paramiko():
         import docker
     import requests
@@ -95,7 +98,7 @@ def connect(endpoint: Endpoint, *, timeout: float = CALL_TIMEOUT) -> Engine:
             # with a version given, this asks the engine nothing: how it is reached is not settled yet
             base_url="unix:///ssh" if is_ssh else endpoint.host,
             version=MINIMUM_DOCKER_API_VERSION,
-            timeout=timeout,  # type: ignore[arg-type] # requests takes fractions
+            timeout=patience,  # type: ignore[arg-type] # requests takes fractions
             num_pools=64,
             max_pool_size=64,
             tls=_tls(endpoint),
@@ -105,12 +108,13 @@ def connect(endpoint: Endpoint, *, timeout: float = CALL_TIMEOUT) -> Engine:
         if is_ssh:
             from runners.docker.ssh import SshAdapter
 
-            client._custom_adapter = adapter = SshAdapter(endpoint.host, timeout=timeout, most=64)
+            client._custom_adapter = adapter = SshAdapter(endpoint.host, patience=patience, most=64)
             client.mount("http+docker://", adapter)
         client._version = client._retrieve_server_version()
+        client.timeout = CALL_TIMEOUT
     except (DockerException, requests.RequestException, OSError, ValueError) as error:
         where = f"{endpoint.host} (context {endpoint.context})" if endpoint.context else endpoint.host
-        why = getattr(adapter, "failure", "") or _short(error)
+        why = getattr(adapter, "failure", "") or plain(error)
         if adapter is not None:
             adapter.close()
         raise Unreachable(f"no Docker Engine answers at {where}: {why}", hint=_hint(endpoint)) from error
@@ -142,32 +146,6 @@ def _without_paramiko() -> Iterator[None]:
         yield
     finally:
         del sys.modules["paramiko"]
-
-
-def _short(error: BaseException) -> str:
-    text = str(error)
-    for known, plain in (
-        ("Permission denied", "permission denied"),
-        ("PermissionError", "permission denied"),
-        ("FileNotFoundError", "no such socket"),
-        ("No such file", "no such socket"),
-        ("Connection refused", "connection refused"),
-        ("ConnectionRefusedError", "connection refused"),
-        ("timed out", "timed out"),
-        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not from an authority that is trusted here"),
-        # said, or only shown, by an engine that wants a client certificate of its own authority
-        ("CERTIFICATE", "it does not take our certificate, or has got none"),
-        ("certificate", "it does not take our certificate, or has got none"),
-        ("SSLEOFError", "it does not take our certificate, or has got none"),
-        ("UNKNOWN_CA", "it does not take our certificate, or has got none"),
-        ("HTTPS server", "it wants TLS: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
-        ("NameResolutionError", "no such host"),
-        ("ConnectionResetError", "it closed the connection at once"),
-        ("BrokenPipeError", "it closed the connection at once"),
-    ):
-        if known in text:
-            return plain
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def _hint(endpoint: Endpoint) -> str:

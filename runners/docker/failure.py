@@ -25,10 +25,39 @@ def fail(
 
 def explanation(error: Any) -> str:
     """The engine's own sentence from a docker-py APIError, or the error's first line."""
-    text = getattr(error, "explanation", None) or str(error)
+    text = getattr(error, "explanation", None)
+    if not text:
+        return plain(error)
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return str(text).strip().splitlines()[0] if str(text).strip() else type(error).__name__
+    return str(text).strip().partition("\n")[0]
+
+
+def plain(error: BaseException) -> str:
+    """What a failed connection means, without the names of the libraries that it failed in."""
+    text = str(error)
+    for known, words in (
+        ("Permission denied", "permission denied"),
+        ("PermissionError", "permission denied"),
+        ("FileNotFoundError", "no such socket"),
+        ("No such file", "no such socket"),
+        ("Connection refused", "connection refused"),
+        ("ConnectionRefusedError", "connection refused"),
+        ("timed out", "timed out"),
+        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not from an authority that is trusted here"),
+        # said, or only shown, by an engine that wants a client certificate of its own authority
+        ("CERTIFICATE", "it does not take our certificate, or has got none"),
+        ("certificate", "it does not take our certificate, or has got none"),
+        ("SSLEOFError", "it does not take our certificate, or has got none"),
+        ("UNKNOWN_CA", "it does not take our certificate, or has got none"),
+        ("HTTPS server", "it wants TLS: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
+        ("NameResolutionError", "no such host"),
+        ("ConnectionResetError", "it closed the connection at once"),
+        ("BrokenPipeError", "it closed the connection at once"),
+    ):
+        if known in text:
+            return words
+    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def start_failure(text: str, image: str) -> StepFailed:

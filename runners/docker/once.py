@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from taskengine.runner import Cancel
@@ -48,6 +51,49 @@ class Once:
         with self._lock:
             futures = dict(self._futures)
         return {key: f.result() for key, f in futures.items() if f.done() and f.exception() is None}
+
+
+class Crew:
+    """Works off jobs, a few at once. Its threads are daemons, unlike an executor's: a job that hangs on an engine that
+    does not answer holds up no process that wants to end."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._changed = threading.Condition()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._threads = self._unfinished = 0
+        self._closed = self._dropping = False
+
+    def submit(self, action: Callable[..., object], *args: object) -> None:
+        """Do this soon; whether it fails is nobody's business. Raises RuntimeError after close()."""
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("this crew has gone home")
+            self._unfinished += 1
+            if self._threads < min(self._most, self._unfinished):
+                self._threads += 1
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            self._jobs.put(functools.partial(action, *args))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not self._dropping:
+                with contextlib.suppress(Exception):
+                    job()
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
+
+    def close(self, *, drop: bool = False, wait: bool = True) -> None:
+        """Take no more jobs. `drop` forgets those not begun; `wait` returns when all the others are done."""
+        with self._changed:
+            self._dropping = self._dropping or drop
+            if not self._closed:
+                self._closed = True
+                for _ in range(self._threads):
+                    self._jobs.put(None)
+            if wait:
+                self._changed.wait_for(lambda: not self._unfinished)
 
 
 def in_thread(action: Callable[[], T], name: str) -> Future[T]:

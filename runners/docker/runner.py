@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,8 @@ from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
-from runners.docker.once import Canceled
+from runners.docker.once import Canceled, Crew, in_thread, wait
+from runners.docker.pulse import Pulse
 from runners.docker.push import Pusher
 from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from taskengine.registry.auth import Logins
 
 _SOCKET = "/var/run/docker.sock"
+#: seconds that a user who interrupts twice still waits for the engine
+_KILL_TIME = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,8 @@ class DockerRunner:
         self._logins = logins
         self._ambient = ambient
         self._lock = threading.Lock()
-        self._background = ThreadPoolExecutor(4, thread_name_prefix="docker-run")
-        self._discards: list[Future[None]] = []
+        self._background = Crew(4, "docker-run")
+        self._pulse = Pulse(api)
         self._detached: list[tuple[str, threading.Thread]] = []
         self._told: set[str] = set()
         self._prepared = False
@@ -148,8 +150,10 @@ class DockerRunner:
         if not self._prepared:
             raise RunnerError("a step was started before the run was prepared")
         kinds = {StepType.CMD: self._cmd, StepType.BUILD: self._build, StepType.PUSH: self._push}
+        # once told to stop, a step is waited for only as long as the engine answers
+        unlisten = attempt.cancel.listen(self._pulse.watch)
         try:
-            return kinds[step.type](step, attempt)
+            return wait(in_thread(lambda: kinds[step.type](step, attempt), f"step-{step.id}"), self._pulse.silent)
         except StepFailed as failure:
             return failure.result
         except Canceled:
@@ -167,6 +171,8 @@ class DockerRunner:
                 f"the connection to the Docker Engine broke: {explanation(error)}",
                 hint="did the engine stop or restart?",
             ) from error
+        finally:
+            unlisten()
 
     # cmd
 
@@ -279,9 +285,8 @@ class DockerRunner:
 
     def _discard(self, container: str) -> None:
         """Remove a container behind the step's back."""
-        future = self._background.submit(self._remove, container)
-        with self._lock:
-            self._discards.append(future)
+        with contextlib.suppress(RuntimeError):  # a step that nobody waits for any more
+            self._background.submit(self._remove, container)
 
     def _remove(self, container: str) -> None:
         import requests
@@ -299,17 +304,23 @@ class DockerRunner:
         from docker.errors import APIError
 
         self._images.close()
+        self._pulse.close()
         if not self._prepared:
-            self._background.shutdown(wait=True)
+            self._background.close()
             return
-        self._stop_detached()
+        answers = self._pulse.beats()
+        if answers:
+            self._stop_detached()
         if self._builder is not None:
             self._builder.close()
         if self._contexts is not None:
             self._contexts.close()
         self._exits.close()
-        self._sandboxes.close()
-        self._background.shutdown(wait=True)
+        self._sandboxes.close(wait=answers)
+        self._background.close(wait=answers)
+        if not answers:
+            self._journal.abandon()
+            raise RunnerError(f"{self._pulse.silent.reason}; the next acr-task command removes what is left")
         try:
             left = sweep_run(self._api, self._context.run_id)
         except (APIError, requests.RequestException, OSError) as error:
@@ -327,8 +338,11 @@ class DockerRunner:
         with contextlib.suppress(Exception):
             if self._contexts is not None:
                 self._contexts.close()
-            if not sweep_run(self._api, self._context.run_id):
-                self._journal.close()
+            try:
+                if not in_thread(lambda: sweep_run(self._api, self._context.run_id), "kill").result(_KILL_TIME):
+                    self._journal.close()
+            finally:
+                self._api.close()  # also ends what carries its connections
 
     def _stop_detached(self) -> None:
         with self._lock:

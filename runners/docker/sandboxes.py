@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from runners.docker.lanes import Lane
+from runners.docker.once import Crew
 
 Start = Callable[[int, str, Iterable[str]], str]
 
@@ -26,7 +27,7 @@ class Sandboxes:
         self._direct: set[str] = set()
         self._begun: dict[int, Future[str]] = {}
         # one at a time: a start keeps a processor busy that the running steps want
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
+        self._pool = Crew(1, "sandbox")
 
     def warm(self, lanes: Sequence[Lane]) -> None:
         """Begin to start the sandboxes that pay: a lane of one step that starts at once gains nothing from one.
@@ -73,9 +74,9 @@ class Sandboxes:
         except Exception:  # noqa: BLE001 - see _begin
             return None
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Start no more; return when none is being started."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close(drop=True, wait=wait)
         with self._lock:
             for future in self._begun.values():
                 future.cancel()  # promised and never begun

@@ -26,8 +26,6 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from taskengine.errors import Unreachable
 
-#: seconds until the far engine has to have answered on a new connection
-GREETING_TIME = 30.0
 #: a server drops connections by chance when many at once have not logged in yet (sshd_config: MaxStartups 10)
 _LOGINS_AT_ONCE = 4
 _LONGEST_GREETING = 16 * 1024
@@ -102,33 +100,43 @@ class ProgramSocket(socket.socket):
 class SshAdapter(BaseHTTPAdapter):
     """Carries the requests of docker-py. `failure` is why the last connection could not be made."""
 
-    def __init__(self, url: str, *, timeout: float, most: int) -> None:
+    def __init__(self, url: str, *, patience: float, most: int) -> None:
         super().__init__()
         self._target = Target.parse(url)
         self._turns = threading.BoundedSemaphore(_LOGINS_AT_ONCE)
         self._open: weakref.WeakSet[ProgramSocket] = weakref.WeakSet()
-        self._pool = _Pool(self, timeout, most)
+        self._patience = patience
+        self._pool = _Pool(self, most)
         self.failure = ""
         if shutil.which("ssh") is None:
             raise Unreachable(f"{url} cannot be reached without `ssh`", hint="install OpenSSH's client")
         # also when the process ends, or the client was dropped without close()
         weakref.finalize(self, _end, self._open)
 
-    def dial(self, timeout: float | None = GREETING_TIME) -> socket.socket:
+    def dial(self) -> socket.socket:
         """A new connection on which the engine has answered once. Raises OSError with what ssh said."""
         with self._turns, tempfile.TemporaryFile() as complaints:
             sock = ProgramSocket(self._target.command(), complaints)
             try:
-                sock.settimeout(GREETING_TIME)
+                sock.settimeout(self._patience)
                 _greet(sock)
             except OSError as error:
                 sock.close()
-                self.failure = _why(error, complaints)
+                self.failure = self._why(error, complaints)
                 raise ConnectionError(f"ssh: {self.failure}") from error
-        sock.settimeout(timeout)
         self.failure = ""
         self._open.add(sock)
         return sock
+
+    def _why(self, error: OSError, complaints: IO[bytes]) -> str:
+        """What ssh, the far shell or the far docker had to say, else the error itself."""
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._patience:g} s"
+        complaints.seek(0)
+        lines = [
+            text for line in complaints.read(64 * 1024).decode(errors="replace").splitlines() if (text := line.strip())
+        ]
+        return lines[-1][:300] if lines else str(error)
 
     def get_connection(self, url: Any, proxies: Any = None) -> _Pool:  # noqa: ARG002 - requests' signature
         return self._pool
@@ -151,8 +159,8 @@ def _end(connections: Iterable[ProgramSocket]) -> None:
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    def __init__(self, adapter: SshAdapter, timeout: float, most: int) -> None:
-        super().__init__("docker", timeout=timeout, maxsize=most)
+    def __init__(self, adapter: SshAdapter, most: int) -> None:
+        super().__init__("docker", maxsize=most)
         self._adapter = adapter
 
     def _new_conn(self) -> urllib3.connection.HTTPConnection:
@@ -165,8 +173,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         self._adapter = adapter
 
     def connect(self) -> None:
-        timeout = self.timeout if isinstance(self.timeout, int | float) else None
-        self.sock = self._adapter.dial(timeout)
+        self.sock = self._adapter.dial()  # its time limit is set by each request
 
 
 def _greet(sock: socket.socket) -> None:
@@ -178,12 +185,3 @@ def _greet(sock: socket.socket) -> None:
         seen += data
         if not data or len(seen) > _LONGEST_GREETING or not seen.startswith(b"HTTP/"[: len(seen)]):
             raise ConnectionError("no Docker Engine answered there")
-
-
-def _why(error: OSError, complaints: IO[bytes]) -> str:
-    """What ssh, the far shell or the far docker had to say, else the error itself."""
-    complaints.seek(0)
-    lines = [line.strip() for line in complaints.read(64 * 1024).decode(errors="replace").splitlines() if line.strip()]
-    if isinstance(error, TimeoutError):
-        return f"no answer within {GREETING_TIME:g} s"
-    return lines[-1][:300] if lines else str(error)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from runners.docker.connect import connect
+from runners.docker.connect import Endpoint, connect
 from runners.docker.engine import Engine
 from runners.docker.journal import dead_runs
 from taskengine.errors import Unreachable
@@ -15,6 +14,9 @@ RUN_LABEL = "io.acr-task.run"
 STEP_LABEL = "io.acr-task.step"
 ROLE_LABEL = "io.acr-task.role"
 KEEP_LABEL = "io.acr-task.keep"
+
+#: seconds that any command may be held up by an engine that does not answer
+_PATIENCE = 5.0
 
 
 def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
@@ -60,14 +62,25 @@ def sweep_dead_runs(folder: Path) -> tuple[str, ...]:
 
     Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached stays for the next time.
     """
+    import requests
+    from docker.errors import APIError
+
     swept = []
+    away: set[Endpoint] = set()
     for entry, forget in dead_runs(folder):
-        with contextlib.suppress(Unreachable):
-            api = connect(entry.endpoint)
-            try:
-                if not sweep_run(api, entry.run_id):
-                    forget()
-                    swept.append(entry.run_id)
-            finally:
-                api.close()
+        if entry.endpoint in away:
+            continue
+        try:
+            api = connect(entry.endpoint, patience=_PATIENCE)
+        except Unreachable:
+            away.add(entry.endpoint)
+            continue
+        try:
+            if not sweep_run(api, entry.run_id):
+                forget()
+                swept.append(entry.run_id)
+        except (APIError, requests.RequestException, OSError):
+            away.add(entry.endpoint)
+        finally:
+            api.close()
     return tuple(swept)

@@ -55,6 +55,9 @@ class BuildFailed(Exception):
 class BuildLost(RunnerError):
     """The engine or the connection to it went away. Nothing is known about the build."""
 
+    def __init__(self, message: str, *, hint: str = "did the Docker Engine stop or restart?") -> None:
+        super().__init__(message, hint=hint)
+
 
 class BuildCanceled(Exception):
     """The build was stopped on request, or because its deadline had passed."""
