@@ -40,6 +40,7 @@ def submit(
     from taskengine.ambient import Ambient
     from taskengine.cli.report import report_problems
     from taskengine.cli.task import inputs_of
+    from taskengine.context.source import secrets_of
     from taskengine.logs.mask import Mask
     from taskengine.runner import RunContext
     from taskengine.taskspec.load import load_task
@@ -52,7 +53,9 @@ def submit(
     loaded = load_task(source.text, file=source.name, inputs=inputs)
     report_problems(loaded.warnings)
     typed = (value for _, value in (*options.secret, *options.set_secret))
-    secrets = tuple(dict.fromkeys(s for s in (*loaded.secrets.values(), *typed, *extra.build_args.values()) if s))
+    in_addresses = (s for step in loaded.plan.steps if step.build for s in secrets_of(step.build.context))
+    known = (*loaded.secrets.values(), *typed, *extra.build_args.values(), *in_addresses)
+    secrets = tuple(dict.fromkeys(s for s in known if s))
     context = RunContext(
         run_id=run_id,
         registry=options.registry,

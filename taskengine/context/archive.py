@@ -30,7 +30,6 @@ _REFUSED_KINDS = {
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a named pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
     tarfile.CONTTYPE: "a contiguous file",
 }
 
@@ -93,11 +92,11 @@ class _Header(tarfile.TarInfo):
         if self.type in _DESCRIPTIONS and self.size > _MOST_HEADER:
             raise InvalidInput("a header of the archive is longer than 1 MiB")
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise _refused(self.name, "is a sparse file", hint="pack it without --sparse")
+            raise InvalidInput("the archive holds a sparse file", hint="pack it without --sparse")
         return super()._proc_member(archive)  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, *_: object) -> None:
-        raise _refused(self.name, "is a sparse file", hint="pack it without --sparse")
+        raise InvalidInput("the archive holds a sparse file", hint="pack it without --sparse")
 
 
 class Unpacking:

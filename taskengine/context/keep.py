@@ -12,16 +12,19 @@ import fcntl
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from taskengine.context.fetch import OciFetch, fetch
 from taskengine.context.model import Access, Fetched, Limits, Notice, Stop
 from taskengine.context.source import parse_context
+from taskengine.errors import Interrupted
 
 #: ends as a run's journal does, so that one look into the folder finds either
 _LOCK = ".context.json"
 _LIMITS = Limits()
+_TICK = 0.05
 
 
 class Contexts:
@@ -60,7 +63,7 @@ class Contexts:
         with self._mutex:
             self._open()
             slot = self._by_text.setdefault(text, _Slot(self._folder / str(len(self._by_text))))
-        with slot.mutex:
+        with slot.mine(stop):
             if slot.fetched is None:
                 slot.fetched = fetch(
                     context,
@@ -105,8 +108,19 @@ class _Slot:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.mutex = threading.Lock()
+        self._mutex = threading.Lock()
         self.fetched: Fetched | None = None
+
+    @contextlib.contextmanager
+    def mine(self, stop: Stop | None) -> Iterator[None]:
+        """Wait for whoever fetches it, for as long as nobody says stop."""
+        while not self._mutex.acquire(timeout=_TICK):
+            if stop is not None and stop.is_set:
+                raise Interrupted("fetching the context was stopped")
+        try:
+            yield
+        finally:
+            self._mutex.release()
 
 
 def sweep_contexts(folder: Path, journals: Path) -> tuple[str, ...]:

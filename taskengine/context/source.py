@@ -128,6 +128,16 @@ def is_remote(text: str) -> bool:
     return _is_address(text)
 
 
+def secrets_of(text: str) -> tuple[str, ...]:
+    """What must not be shown of a context's text: the secret of its login, as written and as meant. Never raises."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/#?]*)@", text)
+    if found is None:
+        return ()
+    user, colon, password = found[1].partition(":")
+    secret = password if colon else user if len(unquote(user)) >= _TOKEN_LENGTH else ""
+    return tuple(dict.fromkeys(word for word in (secret, unquote(secret)) if word))
+
+
 def shown(text: str) -> str:
     """The text as it may be shown: without a login, and not endless."""
     clean = re.sub(r"(://)[^/#?]*@", r"\1", text)

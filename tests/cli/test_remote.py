@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from runners.noop.runner import Script
 from taskengine.context.keep import sweep_contexts
 from tests.cli.conftest import Outcome, Wiring
 from tests.context.servers import Answer, Repository, Server
@@ -122,6 +123,14 @@ def test_a_link_of_a_stranger_shows_no_file_of_this_machine(
     assert outcome.code == 2
     assert "leads out of the context" in outcome.err
     assert "the secret" not in outcome.out + outcome.err
+
+
+def test_a_login_in_a_build_step_is_masked(cli: Cli, wiring: Wiring) -> None:
+    Path("task.yaml").write_text("steps:\n  - id: a\n    build: https://me:s3cret-word@example.com/r.git\n")
+    wiring.behaviour["a"] = Script(stdout=b"cloning with s3cret-word\n")
+    outcome = cli("run", "task.yaml", "-o", "json")
+    assert outcome.code == 0
+    assert "s3cret-word" not in outcome.out + outcome.err
 
 
 def test_a_token_of_the_environment_opens_a_private_repository(

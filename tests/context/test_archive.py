@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskengine.context.archive import unpack
@@ -215,8 +216,8 @@ def test_a_header_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
     for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
         info, _ = entry("x", kind)
         info.size = 1 << 33
-        with pytest.raises(InvalidInput, match="header"):
-            unpacked(info.tobuf() + bytes(1024), _new(tmp_path, kind))
+        with pytest.raises(InvalidInput, match="a header of the archive is longer than 1 MiB"):
+            unpacked(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024), _new(tmp_path, kind))
 
 
 def _new(tmp_path: Path, name: bytes) -> Path:
@@ -283,6 +284,7 @@ _ENTRIES = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(_ENTRIES, max_size=8))
+@example([("a", tarfile.SYMTYPE, "a//a")])
 def test_no_sequence_of_entries_reaches_outside(
     tmp_path_factory: pytest.TempPathFactory, made: Iterable[tuple[str, bytes, str]]
 ) -> None:
@@ -298,10 +300,16 @@ def test_no_sequence_of_entries_reaches_outside(
     assert [p.name for p in (base / "x").iterdir()] == ["y"]
     assert {p.name for p in deep.iterdir()} <= {"root", "spool"}
     for path in root.rglob("*"):
-        try:
-            assert path.resolve().is_relative_to(root.resolve())
-        except (RuntimeError, OSError):
-            continue  # links in a circle lead nowhere
+        assert _leads_in_a_circle(path) or path.resolve().is_relative_to(root.resolve())
+
+
+def _leads_in_a_circle(path: Path) -> bool:
+    """The system follows no such link; Python 3.11 makes up an end for some of them."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def test_a_stream_that_goes_on_behind_the_files_is_bounded_too(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from taskengine.context.source import (
     UrlLogin,
     is_remote,
     parse_context,
+    secrets_of,
     shown,
 )
 from taskengine.errors import InvalidInput
@@ -156,6 +157,20 @@ def test_the_page_of_a_folder_says_which_context_it_shows() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_context("https://github.com/user/repo/tree/main/web/app")
     assert caught.value.hint == "write https://github.com/user/repo.git#main:web/app"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("https://me:s3%2Fcret@host/r.git#x", ("s3%2Fcret", "s3/cret")),
+        ("https://ghp_0123456789abcdefghij@github.com/u/r", ("ghp_0123456789abcdefghij",)),
+        ("https://me@host/r.git", ()),
+        ("git@host:r", ()),
+        ("/srv/a@b", ()),
+    ],
+)
+def test_what_to_mask_of_an_address_is_known(text: str, secrets: tuple[str, ...]) -> None:
+    assert secrets_of(text) == secrets
 
 
 def test_an_error_never_repeats_a_login() -> None:
