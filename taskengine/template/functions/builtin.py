@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from taskengine.template import gofmt, goformat
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import (
+    GoObject,
     NestedMap,
     StringMap,
     Uint8,
@@ -166,6 +167,8 @@ def _equal(left: Any, right: Any) -> bool:
         return is_nil(left) and is_nil(right)
     if isinstance(right, list | dict):
         raise FunctionError(f"non-comparable type {type_name(right)}", "compare single elements, or use deepEqual")
+    if isinstance(left, GoObject) and left.go_kind == "struct":
+        return type_name(left) == type_name(right) and left.go_fields() == right.go_fields()
     return type(left) is type(right) and bool(left == right)
 
 
