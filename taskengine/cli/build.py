@@ -25,6 +25,7 @@ BUILD = "Build"
         ("acr-task build -r registry.example.com -t 'app:{{.Run.ID}}' .", "the registry goes in front of the name"),
         ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
         ("acr-task build -t app:1 -f ../Dockerfile.prod .", "a Dockerfile from outside of the context"),
+        ("acr-task build -t app:1 https://github.com/team/app.git#v1.2", "a repository at a tag"),
     ],
 )
 @click.argument("context", metavar="CONTEXT", type=PATH)
@@ -78,7 +79,8 @@ def build(
 ) -> int:
     """Build an image from a Dockerfile, and push it unless --no-push is given.
 
-    The Dockerfile is looked up in CONTEXT, then in the current folder; it may lie outside of CONTEXT. Names may be
+    CONTEXT is a folder, the address of a repository, an archive or an artifact, or '-' for an archive on standard
+    input. The Dockerfile is looked up in it, then in the current folder; it may lie outside of CONTEXT. Names may be
     templates ('app:{{.Run.ID}}').
     """
     from taskengine import wiring

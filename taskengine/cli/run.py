@@ -50,6 +50,7 @@ def display_options(command: F) -> F:
         ("acr-task run task.yaml", "a task file; its folder is the context"),
         ("acr-task run -f task.yaml --set tag=1.2 -r registry.example.com .", "with values and a registry"),
         ("acr-task run .", "acb.yaml of this folder"),
+        ("acr-task run -f acb.yaml https://github.com/team/app.git#main:web", "of a repository's branch and folder"),
         ("acr-task run --cmd 'alpine:3 cat /etc/os-release' /dev/null", "one command, no context"),
         ("acr-task run task.yaml -o json | jq -r 'select(.event==\"step.finished\").record.id'", "for programs"),
     ],
@@ -98,9 +99,10 @@ def run(
 ) -> int:
     """Run a task now; its log goes to standard output.
 
-    CONTEXT is a folder whose content becomes the workspace, /dev/null is none. It defaults to FILE's folder. Exit
-    code 0: succeeded, 1: the run failed, timed out or was canceled, 2: the input is wrong, 3: the engine or a registry
-    cannot be reached, 130: interrupted.
+    CONTEXT is a folder whose content becomes the workspace, or the address of a repository, an archive or an
+    artifact, which is fetched; /dev/null is none. It defaults to FILE's folder. Exit code 0: succeeded, 1: the run
+    failed, timed out or was canceled, 2: the input is wrong, 3: the engine or a registry cannot be reached, 130:
+    interrupted.
     """
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.submit import Grants, submit
