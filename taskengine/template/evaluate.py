@@ -173,10 +173,10 @@ class Evaluator:
                 return self._call(dot, name, path.pos, parse_signature(method[0]), method[1], args, final, value)
             if name in value.fields:
                 return getattr(value, name.lower())
-        elif isinstance(value, datetime):
-            from taskengine.template.functions.time_method import METHODS
+        elif isinstance(value, datetime | int):
+            from taskengine.template.functions.time_method import methods_of
 
-            method = METHODS.get(name)
+            method = methods_of(value).get(name)
             if method is not None:
                 return self._call(dot, name, path.pos, parse_signature(method[0]), method[1], args, final, value)
         elif isinstance(value, dict):

@@ -109,3 +109,33 @@ METHODS: dict[str, tuple[str, Callable[..., Any]]] = {
     "Round": ("d", _rounded),
     "Truncate": ("d", _truncated),
 }
+_STRING: dict[str, tuple[str, Callable[..., Any]]] = {"String": ("", lambda _env, value: value.go_string())}
+
+
+def _parts(size: int) -> tuple[str, Callable[..., Any]]:
+    return "", lambda _env, span: float(int(span) // size) + int(span) % size / size
+
+
+def _units(size: int) -> tuple[str, Callable[..., Any]]:
+    # Go divides toward zero.
+    return "", lambda _env, span: Int64(abs(span) // size * _sign(span))
+
+
+_SPAN: dict[str, tuple[str, Callable[..., Any]]] = {
+    **_STRING,
+    "Hours": _parts(3600 * 10**9),
+    "Minutes": _parts(60 * 10**9),
+    "Seconds": _parts(10**9),
+    "Milliseconds": _units(10**6),
+    "Microseconds": _units(10**3),
+    "Nanoseconds": _units(1),
+}
+
+
+def methods_of(value: Any) -> dict[str, tuple[str, Callable[..., Any]]]:
+    """What templates may call on a time or on what its methods give."""
+    if isinstance(value, datetime):
+        return METHODS
+    if isinstance(value, Duration):
+        return _SPAN
+    return _STRING if isinstance(value, Month | Weekday) else {}
