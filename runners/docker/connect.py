@@ -110,7 +110,7 @@ def connect(endpoint: Endpoint, *, patience: float = FIRST_ANSWER) -> Engine:
 
             client._custom_adapter = adapter = SshAdapter(endpoint.host, patience=patience, most=64)
             client.mount("http+docker://", adapter)
-        client._version = client._retrieve_server_version()
+        client._version = _api_version(client)
         client.timeout = CALL_TIMEOUT
     except (DockerException, requests.RequestException, OSError, ValueError) as error:
         where = f"{endpoint.host} (context {endpoint.context})" if endpoint.context else endpoint.host
@@ -119,6 +119,13 @@ def connect(endpoint: Endpoint, *, patience: float = FIRST_ANSWER) -> Engine:
             adapter.close()
         raise Unreachable(f"no Docker Engine answers at {where}: {why}", hint=_hint(endpoint)) from error
     return cast(Engine, client)
+
+
+def _api_version(client: Any) -> str:
+    """The newest version that the engine speaks: /_ping knows it at once, /version starts programs to tell more."""
+    answer = client._get(client._url("/_ping", versioned_api=False))
+    client._raise_for_status(answer)
+    return str(answer.headers.get("API-Version") or client._retrieve_server_version())
 
 
 def _tls(endpoint: Endpoint) -> Any:

@@ -44,7 +44,7 @@ class Pulse:
         if self.silent.is_set:
             return False
         try:
-            in_thread(self._api.version, "pulse").result(PATIENCE)
+            in_thread(self._api.ping, "pulse").result(PATIENCE)
         except NoAnswer:
             self.silent.set("the engine does not answer")
         except Exception:  # noqa: BLE001 - refused, reset, gone: whatever it is, it is no answer
