@@ -52,8 +52,7 @@ def ensure_image(api: Engine, architecture: str) -> str:
     except ImageNotFound:
         api.import_image_from_data(
             _root(architecture),
-            repository=IMAGE.rpartition(":")[0],
-            tag=IMAGE.rpartition(":")[2],
+            repository=IMAGE,  # tag and all: Podman does not hear of a tag by itself
             changes=['ENTRYPOINT ["/pause"]', "LABEL io.acr-task.sandbox=1"],
         )
     return IMAGE
