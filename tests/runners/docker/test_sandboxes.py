@@ -64,7 +64,7 @@ def test_a_step_that_went_its_own_way_is_not_named_by_the_sandbox() -> None:
     assert sandboxes.join("x") is None
     start.gate.set()
     assert sandboxes.join("a") == "sandbox-0"
-    sandboxes._pool.shutdown(wait=True)
+    sandboxes._pool.close()
     assert start.names[1] == ["y"]
     assert sandboxes.join("y") == "sandbox-1"
 
