@@ -45,6 +45,7 @@ class PlainView:
     def __init__(self, words: Words, out: Callable[[bytes], object]) -> None:
         self._words = words
         self._log = PrefixWriter(out, lambda step: f"{step} | ".encode())
+        self._told: set[tuple[str, str]] = set()
 
     def write(self, step: str, stream: int, data: bytes) -> None:
         self._log.write(step, stream, data)
@@ -62,9 +63,21 @@ class PlainView:
         self._log.close()
 
     def event(self, event: Event) -> None:
+        if isinstance(event, StepProgress):
+            self._progress(event)
+            return
         line = _line(event)
         if line is not None:
             self._words.say(*line)
+
+    def _progress(self, event: StepProgress) -> None:
+        """One line for each image that is pulled or pushed. What a build does stands in its log already."""
+        if not event.vertex.startswith(("pull:", "push:")):
+            return
+        what = event.name.partition(": ")[0]
+        if (event.step, what) not in self._told:
+            self._told.add((event.step, what))
+            self._words.say(f"{event.step}: {what}")
 
     def say(self, text: str, level: str = "info") -> None:
         self._words.say(text, level)
@@ -100,18 +113,7 @@ def _line(event: Event) -> tuple[str, str] | None:
         return f"{event.step}: started" + (f" (attempt {event.attempt})" if event.attempt > 1 else ""), "info"
     if isinstance(event, StepRetrying):
         return f"{event.step}: {event.message or 'failed'}; again in {seconds(event.delay)}", "warning"
-    if isinstance(event, StepProgress):
-        return _progress(event)
     return _finished(event) if isinstance(event, StepFinished) else None
-
-
-def _progress(event: StepProgress) -> tuple[str, str] | None:
-    took = f" {seconds(event.duration)}" if event.duration is not None else ""
-    if event.status == "done":
-        return f"{event.step}: {event.name}{took}", "info"
-    if event.status == "cached":
-        return f"{event.step}: {event.name} (cached)", "info"
-    return None
 
 
 def _finished(event: StepFinished) -> tuple[str, str]:

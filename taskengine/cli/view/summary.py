@@ -62,21 +62,25 @@ def _steps(record: RunRecord, look: Look) -> list[str]:
     head, *body = table(rows, right=(4,))
     styles = {StepStatus.FAILED: "bad", StepStatus.SUCCEEDED: ""}
     lines = ["", look.paint(head, "bold")]
-    lines += [
-        look.paint(line, "warn" if s.error_ignored else styles.get(s.status, "dim"))
-        for line, s in zip(body, shown, strict=True)
-    ]
+    for line, s in zip(body, shown, strict=True):
+        style = "warn" if s.error_ignored else styles.get(s.status, "dim")
+        lines += [look.paint(text, style) for text in (line, *_message(s))]
     return lines + ([look.paint(f"... and {count(more, 'more step')}", "dim")] if more else [])
 
 
 def _remark(step: StepRecord) -> str:
-    """What the step waited for; what went wrong; how often it was tried."""
+    """What the step waited for, and how often it was tried."""
     parts = [", ".join(step.needs) if len(step.needs) <= 4 else count(len(step.needs), "step")]
     if step.attempts > 1:
         parts.append(f"({count(step.attempts, 'attempt')})")
-    if step.message and (step.status is not StepStatus.SUCCEEDED or step.error_ignored):
-        parts.append(plain_text(step.message.split("\n")[0])[:80])
     return "  ".join(part for part in parts if part)
+
+
+def _message(step: StepRecord) -> list[str]:
+    """What went wrong, as a line of its own below the step's row."""
+    if not step.message or (step.status is StepStatus.SUCCEEDED and not step.error_ignored):
+        return []
+    return [f"    {plain_text(step.message.split(chr(10))[0])[:100]}"]
 
 
 def _path(record: RunRecord) -> list[str]:

@@ -33,6 +33,16 @@ def test_every_step_has_its_status_time_and_attempts() -> None:
     ]
 
 
+def test_what_went_wrong_stands_below_the_steps_row() -> None:
+    failed = step("a", StepStatus.FAILED, message="exit status 3\nmore", needs=("b",))
+    lines = text(record(failed, step("b"), status=RunStatus.FAILED)).split("\n")
+    assert [line.split() for line in lines[2:5]] == [
+        ["a", "cmd", "failed", "1.0s", "b"],
+        ["exit", "status", "3"],
+        ["b", "cmd", "succeeded", "1.0s"],
+    ]
+
+
 def test_the_result_is_the_last_line() -> None:
     assert text(record(step("a"))).split("\n")[-1] == "run r1 succeeded in 2.0s"
 
