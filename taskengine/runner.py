@@ -93,6 +93,8 @@ class Attempt:
     cancel: Cancel
     log: LogSink
     emit: Callable[[Event], None]
+    #: True: what follows prepares the run and is not the step's own doing, its time stands still; False: it goes on
+    hold: Callable[[bool], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,8 @@ class RunContext:
     build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none
+    #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none,
+    #: and a step that asks for the engine's host (its folders, devices, namespaces, privileges) is refused
     allow_docker_socket: bool | None = None
     #: the same for the registry logins of this machine
     allow_registry_logins: bool | None = None

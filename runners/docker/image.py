@@ -6,7 +6,6 @@ Knows references, logins and the engine's image store. An image that the run its
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation, registry_failure
 from runners.docker.login import auth_config
-from runners.docker.once import Canceled, in_thread, wait
+from runners.docker.once import Canceled, Crew, in_thread, wait
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel
 from taskengine.runs.model import Reason
@@ -35,6 +34,7 @@ class Images:
         self._logins = logins
         self._platform = platform
         self._turns = threading.BoundedSemaphore(_PULLS_AT_ONCE)
+        self._ahead = Crew(_PULLS_AT_ONCE, "pull-ahead")
         self._early: dict[str, Future[None]] = {}
         self._closed = Cancel()
 
@@ -42,12 +42,15 @@ class Images:
         """Begin to bring these images, in this order, without anybody waiting for them."""
         for image in images:
             if image not in self._early:
-                self._early[image] = in_thread(functools.partial(self._bring_quietly, image), "pull")
+                done: Future[None] = Future()
+                self._early[image] = done
+                self._ahead.submit(self._bring_quietly, image, done)
 
-    def _bring_quietly(self, image: str) -> None:
+    def _bring_quietly(self, image: str, done: Future[None]) -> None:
         with contextlib.suppress(Exception):  # its step asks again and then says why
             if self._inspect(image) is None:
                 self._pull(image, lambda _: None, self._closed)
+        done.set_result(None)
 
     def _inspect(self, image: str) -> dict[str, Any] | None:
         from docker.errors import ImageNotFound
@@ -117,3 +120,4 @@ class Images:
 
     def close(self) -> None:
         self._closed.set()
+        self._ahead.close(drop=True, wait=False)

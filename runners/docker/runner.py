@@ -22,6 +22,7 @@ from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
 from runners.docker.once import Canceled, Crew, in_thread, wait
+from runners.docker.policy import host_access, is_docker_cli
 from runners.docker.pulse import Pulse
 from runners.docker.push import Pusher
 from runners.docker.sandboxes import Sandboxes
@@ -179,27 +180,24 @@ class DockerRunner:
     def _cmd(self, step: PlannedStep, attempt: Attempt) -> StepResult:
         image = _image(step)
         cmd_options = step.cmd
+        if self._context.allow_docker_socket is False:
+            _refuse_host_access(step, image)
         always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
         user = self._images.ensure(
             image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
             cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
         )  # fmt: skip
-        mode, aliases = self._network(step)
-        binds = [
-            f"{self._scope.workspace()}:{WORKSPACE}",
-            f"{self._scope.home()}:{HOME}",
-            *self._extras(step, image, attempt),
-        ]
+        mode, aliases, binds = self._place(step, image, attempt)
         labels = self._scope.labels(step=step.id, role="step")
         if step.keep:
             labels[KEEP_LABEL] = "1"
             self._kept = True
         config = container_config(
-            step, Place(image=image, network_mode=mode, aliases=aliases, binds=tuple(binds), labels=labels)
+            step, Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
         )
         job = Job(
             config=config,
-            name=self._scope.name(step.id) + (f"-{attempt.number}" if attempt.number > 1 else ""),
+            name=self._scope.name("step", f"{step.index}.{attempt.number}", step.id),
             keep=step.keep,
             before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_folders,
         )
@@ -212,6 +210,21 @@ class DockerRunner:
             return StepResult(ok=True)
         return self._containers.run(step.id, job, attempt)
 
+    def _place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """Network mode, names there and binds. What of it is still being made is waited for, on nobody's time."""
+
+        def find() -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+            workspace, home = self._scope.workspace(), self._scope.home()
+            mode, aliases = self._network(step)
+            extras = self._extras(step, image, attempt)
+            return mode, aliases, (f"{workspace}:{WORKSPACE}", f"{home}:{HOME}", *extras)
+
+        attempt.hold(True)
+        try:
+            return wait(in_thread(find, f"place-{step.id}"), attempt.cancel)
+        finally:
+            attempt.hold(False)
+
     def _network(self, step: PlannedStep) -> tuple[str, tuple[str, ...]]:
         """The network mode of the step's container and its names there."""
         if not step.network:
@@ -223,13 +236,16 @@ class DockerRunner:
     def _extras(self, step: PlannedStep, image: str, attempt: Attempt) -> list[str]:
         """Further binds: the task's secret volumes, and the engine's socket and logins where they are allowed."""
         binds = [f"{self._scope.secret_volume(m.name)}:{m.mount_path}" for m in step.volume_mounts]
-        speaks_docker = _is_docker_cli(image)
+        speaks_docker = is_docker_cli(image)
+        given = []
         if _allowed(self._context.allow_docker_socket, speaks_docker):
             binds.append(f"{self._endpoint.socket_path}:{_SOCKET}")
-            if self._context.allow_docker_socket is None:
-                self._tell_once(step, attempt, "given the Docker socket, because it runs the Docker command line")
+            given += ["the Docker socket"] if self._context.allow_docker_socket is None else []
         if _allowed(self._context.allow_registry_logins, speaks_docker):
             binds.append(self._scope.logins_bind())
+            given += ["this machine's registry logins"] if self._context.allow_registry_logins is None else []
+        if given:
+            self._tell_once(step, attempt, f"given {' and '.join(given)}, because it runs the Docker command line")
         return binds
 
     def _tell_once(self, step: PlannedStep, attempt: Attempt, message: str) -> None:
@@ -308,6 +324,7 @@ class DockerRunner:
         if not self._prepared:
             self._background.close()
             return
+        self._scope.stop()
         answers = self._pulse.beats()
         if answers:
             self._stop_detached()
@@ -339,8 +356,8 @@ class DockerRunner:
             if self._contexts is not None:
                 self._contexts.close()
             try:
-                if not in_thread(lambda: sweep_run(self._api, self._context.run_id), "kill").result(_KILL_TIME):
-                    self._journal.close()
+                # the journal stays: a step's thread may make one more container before the process ends
+                in_thread(lambda: sweep_run(self._api, self._context.run_id), "kill").result(_KILL_TIME)
             finally:
                 self._api.close()  # also ends what carries its connections
 
@@ -382,9 +399,15 @@ def _built_images(steps: Sequence[PlannedStep]) -> set[str]:
     return {_normal(tag) for step in steps if step.build is not None for tag in step.build.tags}
 
 
-def _is_docker_cli(image: str) -> bool:
-    name = _normal(image).rpartition("/")[2].partition(":")[0].partition("@")[0]
-    return name in {"docker", "buildx", "buildx-bin"}
+def _refuse_host_access(step: PlannedStep, image: str) -> None:
+    """The engine's socket is kept from every step: so are the ways around it."""
+    asked = host_access(container_config(step, Place(image=image, network_mode="default", labels={})))
+    if asked:
+        raise fail(
+            Reason.INVALID,
+            f"the step asks for the engine's host, which --no-docker-socket forbids: {', '.join(asked)}",
+            hint="take it out of the step, or run the task without --no-docker-socket if you trust its file",
+        )  # fmt: skip
 
 
 def _allowed(setting: bool | None, by_default: bool) -> bool:

@@ -6,7 +6,6 @@ out of the sandbox's, so that a name always means one address.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -47,8 +46,10 @@ class Sandboxes:
                     self._begun[lane.id] = future
                 elif lane.at_once:
                     self._direct.add(lane.steps[0])
-            with contextlib.suppress(RuntimeError):  # the run ended meanwhile
+            try:
                 self._pool.submit(self._begin, lane, future)
+            except RuntimeError as error:  # the run ended meanwhile, or no thread is to be had
+                future.set_exception(error)
 
     def _begin(self, lane: Lane, future: Future[str]) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ import binascii
 import io
 import re
 import tarfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -37,9 +38,14 @@ class Scope:
         self._plan = plan
         self._architecture = architecture
         self._once = Once()
+        self._stopped = threading.Event()
         self._networks = {n.name: n for n in plan.networks}
         self._secret_volumes = {v.name: v for v in plan.volumes}
         self._logins: Callable[[], Mapping[str, Login]] = dict
+
+    def stop(self) -> None:
+        """Nothing more is wanted: an upload that is under way ends."""
+        self._stopped.set()
 
     # names and labels
 
@@ -84,7 +90,7 @@ class Scope:
         volume = self._workspace_volume()
         folder = self._context.context_dir
         if folder is not None:
-            with pack(Path(folder), prefix=WORKSPACE.lstrip("/")) as stream:
+            with pack(Path(folder), prefix=WORKSPACE.lstrip("/"), stop=self._stopped.is_set) as stream:
                 self._put("/", stream)
         return volume
 

@@ -24,6 +24,7 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
 
     Returns what could not be removed. A kept container keeps no network: those are few on an engine.
     """
+    import requests
     from docker.errors import APIError, NotFound
 
     left: list[str] = []
@@ -36,6 +37,8 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
         except APIError as error:
             if "already in progress" not in str(error):
                 left.append(f"{what}: {error.explanation or error}")
+        except (requests.RequestException, OSError) as error:
+            left.append(f"{what}: {error}")
 
     mine = {"label": f"{RUN_LABEL}={run_id}"}
     containers = api.containers(all=True, filters=mine)

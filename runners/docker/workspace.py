@@ -11,7 +11,7 @@ import io
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,8 +22,11 @@ DEFAULT_IGNORES = (".git", ".gitignore", ".bzr", ".bzrignore", ".hg", ".hgignore
 
 
 @contextlib.contextmanager
-def pack(folder: Path, *, prefix: str) -> Iterator[io.BufferedReader]:
-    """The folder as a tar stream below `prefix`, made while it is read. Raises InvalidInput for unreadable files."""
+def pack(folder: Path, *, prefix: str, stop: Callable[[], bool] = lambda: False) -> Iterator[io.BufferedReader]:
+    """The folder as a tar stream below `prefix`, made while it is read. Raises InvalidInput for unreadable files.
+
+    The stream ends early, and Stopped is raised, once `stop` says so.
+    """
     if not folder.is_dir():
         raise InvalidInput(f"the context {folder} is not a folder")
     read_end, write_end = os.pipe()
@@ -35,7 +38,7 @@ def pack(folder: Path, *, prefix: str) -> Iterator[io.BufferedReader]:
                 os.fdopen(write_end, "wb") as out,
                 tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as tar,
             ):
-                _add_all(tar, folder, prefix)
+                _add_all(tar, folder, prefix, stop)
         except BrokenPipeError:
             pass  # the reader gave up and says why
         except BaseException as error:  # noqa: BLE001 - handed over to the reading thread
@@ -53,13 +56,17 @@ def pack(folder: Path, *, prefix: str) -> Iterator[io.BufferedReader]:
         raise failure[0]
 
 
-def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str) -> None:
+class Stopped(Exception):
+    """Nobody wants the rest of the folder any more."""
+
+
+def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str, stop: Callable[[], bool]) -> None:
     root = tarfile.TarInfo(prefix)
     root.type, root.mode = tarfile.DIRTYPE, 0o777  # any step's user may write here
     tar.addfile(root)
     rules = IgnoreMatcher(ignore_lines(folder))
     for relative, entry in _walk(folder, "", rules):
-        _add(tar, entry, f"{prefix}/{relative}")
+        _add(tar, entry, f"{prefix}/{relative}", stop)
 
 
 def ignore_lines(folder: Path) -> tuple[str, ...]:
@@ -72,8 +79,14 @@ def ignore_lines(folder: Path) -> tuple[str, ...]:
 
 
 def _walk(folder: Path, relative: str, rules: IgnoreMatcher) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder / relative) as entries:
-        ordered = sorted(entries, key=lambda e: e.name)
+    try:
+        with os.scandir(folder / relative) as entries:
+            ordered = sorted(entries, key=lambda e: e.name)
+    except PermissionError as error:
+        raise InvalidInput(
+            f"{folder / relative} cannot be read: permission denied",
+            hint="change its permissions or name it in .dockerignore",
+        ) from error
     for entry in ordered:
         path = f"{relative}/{entry.name}" if relative else entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -86,7 +99,9 @@ def _walk(folder: Path, relative: str, rules: IgnoreMatcher) -> Iterator[tuple[s
             yield from _walk(folder, path, rules)
 
 
-def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
+def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str, stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Stopped
     try:
         info = tar.gettarinfo(entry.path, arcname=name)
     except FileNotFoundError:
@@ -104,7 +119,7 @@ def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
         return
     try:
         with Path(entry.path).open("rb") as file:
-            tar.addfile(info, _Exactly(file, info.size))
+            tar.addfile(info, _Exactly(file, info.size, stop))
     except PermissionError as error:
         raise InvalidInput(
             f"{entry.path} cannot be read: permission denied", hint="change its permissions or name it in .dockerignore"
@@ -114,10 +129,12 @@ def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
 class _Exactly(io.RawIOBase):
     """Gives exactly `size` bytes of a file that may grow or shrink while it is read."""
 
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._left = file, size
+    def __init__(self, file: IO[bytes], size: int, stop: Callable[[], bool]) -> None:
+        self._file, self._left, self._stop = file, size, stop
 
     def read(self, size: int = -1, /) -> bytes:
+        if self._stop():
+            raise Stopped
         want = self._left if size < 0 else min(size, self._left)
         data = self._file.read(want)
         data += bytes(want - len(data))

@@ -5,6 +5,7 @@ How often to try is decided by `attempts.py`; which step comes when is not known
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -81,20 +82,36 @@ _STATUS = {
 class _Limit:
     """The time limit of one turn: set when the first attempt starts, lifted when the step is over."""
 
-    __slots__ = ("_cancel", "_deadline", "_desk", "_seconds")
+    __slots__ = ("_cancel", "_deadline", "_desk", "_left", "_lock", "_over")
 
     def __init__(self, seconds: float, cancel: Cancel, desk: Desk) -> None:
-        self._seconds, self._cancel, self._desk = seconds, cancel, desk
+        self._left, self._cancel, self._desk = seconds, cancel, desk
         self._deadline: Deadline | None = None
+        self._lock = threading.Lock()
+        self._over = seconds <= 0
 
     def set(self) -> None:
-        if self._deadline is None and self._seconds > 0:
-            over = self._desk.ambient.monotonic() + self._seconds
-            self._deadline = self._desk.deadlines.add(over, partial(self._cancel.set, TIMEOUT))
+        with self._lock:
+            if self._deadline is None and not self._over:
+                over = self._desk.ambient.monotonic() + self._left
+                self._deadline = self._desk.deadlines.add(over, partial(self._cancel.set, TIMEOUT))
+
+    def hold(self, on: bool) -> None:
+        """Let the time stand still, or go on; from the runner's threads."""
+        if not on:
+            self.set()
+            return
+        with self._lock:
+            if self._deadline is not None:
+                self._left = max(0.0, self._deadline.when - self._desk.ambient.monotonic())
+                self._desk.deadlines.drop(self._deadline)
+                self._deadline = None
 
     def lift(self) -> None:
-        if self._deadline is not None:
-            self._desk.deadlines.drop(self._deadline)
+        with self._lock:
+            self._over = True
+            if self._deadline is not None:
+                self._desk.deadlines.drop(self._deadline)
 
 
 def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk) -> tuple[int, StepResult]:
@@ -106,7 +123,7 @@ def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk
             return made, _stopped(step, cancel, last)
         made = move.number
         limit.set()
-        last, matched = _attempt(step, made, cancel, desk)
+        last, matched = _attempt(step, made, cancel, desk, limit.hold)
         if not last.ok and cancel.is_set and _yielded(last, cancel):
             return made, _stopped(step, cancel, last)
         progress, following = attempts.after(step, progress, last, matched=matched)
@@ -120,12 +137,15 @@ def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk
         move = following
 
 
-def _attempt(step: PlannedStep, number: int, cancel: Cancel, desk: Desk) -> tuple[StepResult, bool]:
+def _attempt(
+    step: PlannedStep, number: int, cancel: Cancel, desk: Desk, hold: Callable[[bool], None]
+) -> tuple[StepResult, bool]:
     """One attempt's result, and whether its output (or message) held one of the step's `retryOnErrors`."""
     desk.emit(StepStarted(at=desk.ambient.now(), step=step.id, attempt=number))
     watch = _Watch(desk.log, step.retry_on_errors) if step.retry_on_errors else None
     log: LogSink = watch if watch is not None else desk.log
-    result = _call(step, Attempt(number=number, cancel=cancel, log=log, emit=desk.emit), desk.runner)
+    attempt = Attempt(number=number, cancel=cancel, log=log, emit=desk.emit, hold=hold)
+    result = _call(step, attempt, desk.runner)
     if not (step.detach and result.ok):
         # A detached step goes on talking: what the mask holds back for it must stay held.
         desk.log.end(step.id)

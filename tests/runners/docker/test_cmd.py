@@ -13,6 +13,7 @@ import pytest
 
 from taskengine.runner import Cancel
 from taskengine.runs.event import Event, StepFinished, StepStarted
+from taskengine.runs.model import Reason
 from tests.runners.docker.conftest import NOTHING, Log, RunTask, remove_kept
 from tests.support.engine import Engine
 
@@ -224,9 +225,9 @@ def test_an_ignored_failure_keeps_its_truth(run_task: RunTask) -> None:
 def test_a_kept_container_stays_with_its_output(run_task: RunTask, engine: Engine) -> None:
     done = run_task("steps:\n  - {id: a, cmd: busybox:1 echo kept, keep: true}\n")
     try:
-        assert done.labels_left["containers"] == [f"/acr-task-{done.run_id}-a"]
+        assert done.labels_left["containers"] == [f"/acr-task-{done.run_id}-step-0.1-a"]
         assert done.labels_left["networks"] == []
-        assert engine.api.logs(f"acr-task-{done.run_id}-a") == b"kept\n"
+        assert engine.api.logs(f"acr-task-{done.run_id}-step-0.1-a") == b"kept\n"
     finally:
         remove_kept(engine, done.run_id)
 
@@ -283,6 +284,15 @@ def test_no_step_is_given_the_docker_socket_unless_it_runs_docker(run_task: RunT
     text = "steps:\n  - {id: a, cmd: 'busybox:1 ls /var/run/docker.sock', ignoreErrors: true}\n"
     assert "No such file" in run_task(text).text("a")
     assert run_task(text, grant={"allow_docker_socket": True}).text("a") == "/var/run/docker.sock\n"
+
+
+@pytest.mark.parametrize("options", ["-v /:/host", "--mount type=bind,source=/,target=/host", "--privileged"])
+def test_without_the_docker_socket_no_step_reaches_the_host_otherwise(run_task: RunTask, options: str) -> None:
+    text = f"steps:\n  - {{id: a, cmd: '{options} busybox:1 echo ran'}}\n"
+    refused = run_task(text, grant={"allow_docker_socket": False})
+    assert (refused.step("a").reason, refused.text("a")) == (Reason.INVALID, "")
+    assert "--no-docker-socket forbids" in refused.step("a").message
+    assert run_task(text).text("a") == "ran\n"
 
 
 def test_events_tell_of_each_step_in_order(run_task: RunTask) -> None:
@@ -391,3 +401,49 @@ def test_two_hundred_megabytes_and_a_line_of_ten_arrive(run_task: RunTask) -> No
     )
     output = done.log.output["a"]
     assert (len(output), output[-14:]) == (210_000_004, b"xxxxxxxxxx\nend")
+
+
+def test_ids_that_look_like_names_of_our_own_collide_with_nothing(run_task: RunTask) -> None:
+    done = run_task(
+        """
+steps:
+  - {id: filler, cmd: busybox:1 true, when: ["-"]}
+  - {id: sandbox-0, cmd: busybox:1 true, when: ["-"]}
+  - {id: a, cmd: "busybox:1 sh -c 'echo x >> t; test $(wc -l < t) = 2'", retries: 1, retryDelay: 1, when: ["-"]}
+  - {id: a-2, cmd: busybox:1 true, when: ["-"]}
+  - {id: a/b, cmd: busybox:1 true, when: ["-"]}
+  - {id: a_b, cmd: busybox:1 true, when: ["-"]}
+"""
+    )
+    assert done.status == "Succeeded", done.record
+
+
+def big(folder: Path) -> Path:
+    """A context that takes its time to upload: a sparse file."""
+    folder.mkdir()
+    with (folder / "big").open("wb") as file:
+        file.truncate(3_000_000_000)
+    return folder
+
+
+def test_a_cancel_ends_the_upload_of_a_context(run_task: RunTask, tmp_path: Path) -> None:
+    cancel = Cancel()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            threading.Thread(target=cancel.set, daemon=True).start()
+
+    done = run_task(
+        "steps:\n  - {id: a, cmd: busybox:1 true}\n", context=big(tmp_path / "ctx"), cancel=cancel, listener=hear
+    )
+    assert (done.status, done.labels_left) == ("Canceled", NOTHING)
+    assert done.record.duration < 30  # the whole of it takes longer than that
+
+
+def test_a_steps_time_does_not_run_while_the_workspace_is_filled(run_task: RunTask, tmp_path: Path) -> None:
+    context = tmp_path / "ctx"
+    context.mkdir()
+    with (context / "big").open("wb") as file:
+        file.truncate(700_000_000)
+    done = run_task("steps:\n  - {id: a, cmd: busybox:1 true, timeout: 1}\n", context=context)
+    assert done.status == "Succeeded", done.record
