@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from taskengine.context.model import Deadline, Fetched
     from taskengine.context.model import Limits as ContextLimits
     from taskengine.context.source import Oci
+    from taskengine.plan.model import Plan
     from taskengine.registry.client import RegistryClient
     from taskengine.registry.endpoint import Registries
     from taskengine.registry.limits import Limits
@@ -111,6 +112,24 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         ambient=Ambient.system(),
         contexts=contexts_for(context.run_id, using, files=False),
     )
+
+
+def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[str, ...]:
+    """What has to be hidden because a step is handed this machine's registry logins. Asks no helper program."""
+    import base64
+
+    from runners.docker.policy import is_docker_cli
+    from taskengine.registry.auth import Logins
+
+    handed = any(step.cmd is not None and (allowed or is_docker_cli(step.cmd.image)) for step in plan.steps)
+    if allowed is False or not handed:
+        return ()
+    found: list[str] = []
+    for login in Logins.read(using.environ).auths.values():
+        found += [login.secret, login.identity_token, login.registry_token]
+        if login.secret:
+            found.append(base64.b64encode(f"{login.username}:{login.secret}".encode()).decode())
+    return tuple(value for value in found if value)
 
 
 def contexts_for(name: str, using: Settings, *, files: bool) -> Contexts:

@@ -73,7 +73,8 @@ def display_options(command: F) -> F:
     cls=Option,
     section=GRANTS,
     default=None,
-    help="Give the engine's socket to every step, or to none (default: to steps that run the docker image).",
+    help="Give the engine's socket to every step; or to none, and refuse steps that ask for the engine's host "
+    "(default: to steps that run the docker image).",
 )
 @click.option(
     "--allow-registry-logins/--no-registry-logins",

@@ -54,7 +54,13 @@ def submit(
     report_problems(loaded.warnings)
     typed = (value for _, value in (*options.secret, *options.set_secret))
     in_addresses = (s for step in loaded.plan.steps if step.build for s in secrets_of(step.build.context))
-    known = (*loaded.secrets.values(), *typed, *extra.build_args.values(), *in_addresses)
+    in_volumes = [value for volume in loaded.spec.volumes for _, value in volume.secret]
+    logins = wiring.login_secrets(loaded.plan, grants.registry_logins, wiring.settings())
+    files = tuple(file for file in map(_decoded, in_volumes) if file)
+    known = (
+        *loaded.secrets.values(), *typed, *extra.build_args.values(), *in_addresses, *logins, *in_volumes,
+        *(text for file in files if (text := _text(file))),
+    )  # fmt: skip
     secrets = tuple(dict.fromkeys(s for s in known if s))
     context = RunContext(
         run_id=run_id,
@@ -74,7 +80,7 @@ def submit(
         loaded.plan,
         context,
         shown_id=options.run_id or run_id,
-        mask=Mask(secrets),
+        mask=Mask((*secrets, *files)),
         display=display,
         limits=limits,
     )
@@ -94,6 +100,24 @@ def with_origin(options: TaskOptions, folder: str | None) -> TaskOptions:
         git_tag=options.git_tag or found.tag,
         repository=options.repository or found.repository,
     )
+
+
+def _decoded(value: str) -> bytes:
+    """A file of a secret volume; empty for what is not base64, which the runner refuses."""
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _bytes(value: str | bytes) -> bytes:

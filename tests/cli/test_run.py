@@ -259,6 +259,31 @@ def test_grants_reach_the_runner(cli: Cli, wiring: Wiring) -> None:
     assert [(c.allow_docker_socket, c.allow_registry_logins) for c in wiring.contexts] == [(None, None), (True, False)]
 
 
+def test_files_of_secret_volumes_are_masked(cli: Cli, wiring: Wiring) -> None:
+    Path("t.yaml").write_text(
+        "version: v1.1.0\nvolumes:\n  - {name: v, secret: {key: aHVudGVyMi1odW50ZXIy}}\n"
+        "steps:\n  - {id: a, cmd: busybox, volumeMounts: [{name: v, mountPath: /run/v}]}\n"
+    )
+    wiring.behaviour["a"] = Script(stdout=b"it is hunter2-hunter2, aHVudGVyMi1odW50ZXIy\n")
+    assert "it is ***, ***" in cli("run", "t.yaml").out
+    assert {"hunter2-hunter2", "aHVudGVyMi1odW50ZXIy"} <= set(wiring.contexts[0].secrets)
+
+
+def test_registry_logins_are_masked_where_a_step_gets_them(cli: Cli, wiring: Wiring) -> None:
+    folder = Path(wiring.environ["HOME"]) / ".docker"
+    folder.mkdir(parents=True)
+    # ann:correct-horse
+    (folder / "config.json").write_text('{"auths": {"r.example": {"auth": "YW5uOmNvcnJlY3QtaG9yc2U="}}}')
+    Path("d.yaml").write_text("steps:\n  - {id: a, cmd: 'docker:cli login'}\n")
+    Path("b.yaml").write_text("steps:\n  - {id: a, cmd: 'evil.example/docker login'}\n")
+    cli("run", "d.yaml")
+    cli("run", "b.yaml")
+    cli("run", "b.yaml", "--allow-registry-logins")
+    cli("run", "d.yaml", "--no-registry-logins")
+    values = ("correct-horse", "YW5uOmNvcnJlY3QtaG9yc2U=")
+    assert [c.secrets for c in wiring.contexts] == [values, (), values, ()]
+
+
 def test_log_files_hold_each_steps_bytes(cli: Cli, wiring: Wiring) -> None:
     wiring.behaviour["build"] = Script(stdout=b"a\xff", stderr=b"b\n")
     cli("run", "ctx/task.yaml", "--log-dir", "logs")
