@@ -59,7 +59,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(data_dir=Path(data_folder(environ)), environ=dict(environ))
 
 
-def sweep_dead_runs() -> tuple[str, ...]:
+def sweep_dead_runs(tell: Callable[[str], None]) -> tuple[str, ...]:
     """Remove what runs of killed processes left. Costs one look into a folder when there are none."""
     if not any_journal(settings().environ):
         return ()
@@ -67,7 +67,7 @@ def sweep_dead_runs() -> tuple[str, ...]:
     from taskengine.context.keep import sweep_contexts
 
     sweep_contexts(settings().contexts, settings().journals)
-    return sweep_dead_runs(settings().journals)
+    return sweep_dead_runs(settings().journals, tell)
 
 
 def endpoint(using: Settings) -> Endpoint:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runners.docker.connect import Endpoint, connect
 from runners.docker.engine import Engine
 from runners.docker.journal import dead_runs
+from taskengine.ambient import Ambient
 from taskengine.errors import Unreachable
 
 RUN_LABEL = "io.acr-task.run"
@@ -15,8 +18,11 @@ STEP_LABEL = "io.acr-task.step"
 ROLE_LABEL = "io.acr-task.role"
 KEEP_LABEL = "io.acr-task.keep"
 
-#: seconds that any command may be held up by an engine that does not answer
-_PATIENCE = 5.0
+#: seconds that any command may be held up by an engine that does not answer; ssh has to log in first
+_PATIENCE = 1.0
+_PATIENCE_SSH = 5.0
+#: seconds until an engine that did not answer is asked again
+_PAUSE = 600.0
 
 
 def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
@@ -60,30 +66,52 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     return tuple(left)
 
 
-def sweep_dead_runs(folder: Path) -> tuple[str, ...]:
+def _say_nothing(_: str) -> None:
+    """For who does not want to know."""
+
+
+def sweep_dead_runs(folder: Path, tell: Callable[[str], None] = _say_nothing) -> tuple[str, ...]:
     """Clean up after every run whose process is gone. Costs one look into a folder when there is none.
 
-    Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached stays for the next time.
+    Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached is told of, and stays for a
+    later command: such an engine is left in peace for ten minutes, so that it does not hold up every command.
     """
     import requests
     from docker.errors import APIError
 
     swept = []
-    away: set[Endpoint] = set()
+    away: dict[Endpoint, list[str]] = {}
     for entry, forget in dead_runs(folder):
-        if entry.endpoint in away:
+        stamp = folder / f"{entry.run_id}.tried"
+        if _is_fresh(stamp):
             continue
-        try:
-            api = connect(entry.endpoint, patience=_PATIENCE)
-        except Unreachable:
-            away.add(entry.endpoint)
-            continue
-        try:
-            if not sweep_run(api, entry.run_id):
-                forget()
-                swept.append(entry.run_id)
-        except (APIError, requests.RequestException, OSError):
-            away.add(entry.endpoint)
-        finally:
-            api.close()
+        if entry.endpoint not in away:
+            try:
+                with contextlib.closing(connect(entry.endpoint, patience=_patience(entry.endpoint))) as api:
+                    left = sweep_run(api, entry.run_id)
+            except (Unreachable, APIError, requests.RequestException, OSError):
+                away[entry.endpoint] = []
+            else:
+                if not left:
+                    forget()
+                    stamp.unlink(missing_ok=True)
+                    swept.append(entry.run_id)
+                continue
+        away[entry.endpoint].append(entry.run_id)
+        with contextlib.suppress(OSError):
+            stamp.touch()
+    for endpoint, runs in away.items():
+        whose = f"run {runs[0]}" + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
+        tell(f"left over from {whose} on {endpoint.host}, which does not answer; a command in 10 minutes tries again")
     return tuple(swept)
+
+
+def _patience(endpoint: Endpoint) -> float:
+    return _PATIENCE_SSH if endpoint.host.startswith("ssh://") else _PATIENCE
+
+
+def _is_fresh(stamp: Path) -> bool:
+    try:
+        return 0 <= Ambient.system().now().timestamp() - stamp.stat().st_mtime < _PAUSE
+    except FileNotFoundError:
+        return False

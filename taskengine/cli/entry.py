@@ -43,7 +43,7 @@ def _version() -> int:
     """`version` without options: answered before the option parser is loaded, which would take most of the time."""
     from taskengine import __version__
 
-    _sweep()
+    _sweep(tell=False)
     print(f"{PROGRAM} {__version__}")
     return 0
 
@@ -56,7 +56,7 @@ def _dispatch(args: list[str]) -> int:
 
     try:
         if COMPLETION not in os.environ:
-            _sweep()
+            _sweep(tell=args[:1] != ["version"])
         result = app.main(args=args, prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -74,7 +74,7 @@ def _dispatch(args: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _sweep() -> None:
+def _sweep(*, tell: bool) -> None:
     """Remove what a run left behind whose process was killed. Never the reason why another command fails."""
     from taskengine.journals import any_journal
 
@@ -83,7 +83,11 @@ def _sweep() -> None:
     try:
         from taskengine.wiring import sweep_dead_runs
 
-        sweep_dead_runs()
+        def say(text: str) -> None:
+            if tell:
+                print(f"warning: {text}", file=sys.stderr)
+
+        sweep_dead_runs(say)
     except Exception as error:  # noqa: BLE001 - the next command tries again
         if os.environ.get("ACR_TASK_DEBUG"):
             print(f"warning: what a dead run left behind could not be removed: {error}", file=sys.stderr)

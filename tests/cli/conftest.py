@@ -48,7 +48,8 @@ def wiring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wiring:
     def resolve(specs: Any) -> Mapping[str, str]:
         return {spec.id: made.secrets[spec.id] for spec in specs if spec.id in made.secrets}
 
-    def sweep() -> None:
+    def sweep(tell: Callable[[str], None]) -> None:
+        tell("left over")
         made.sweeps += 1
 
     folder = str(tmp_path / "data")

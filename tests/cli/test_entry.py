@@ -167,9 +167,9 @@ def test_text_that_the_terminals_encoding_lacks_is_escaped(tmp_path: Path) -> No
 def test_every_command_sweeps_what_a_killed_run_left(cli: Cli, wiring: Wiring, tmp_path: Path) -> None:
     (tmp_path / "data" / "runs").mkdir(parents=True)
     (tmp_path / "data" / "runs" / "r1.json").touch()
-    cli("version")
-    cli("completion", "bash")
-    assert wiring.sweeps == 2
+    told = [cli(*command).err for command in (["version"], ["version", "-o", "json"], ["completion", "bash"])]
+    assert wiring.sweeps == 3
+    assert told == ["", "", "warning: left over\n"]
 
 
 def test_without_journals_nothing_is_swept(cli: Cli, wiring: Wiring) -> None:
@@ -180,7 +180,7 @@ def test_without_journals_nothing_is_swept(cli: Cli, wiring: Wiring) -> None:
 def test_a_sweep_that_fails_does_not_stop_the_command(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def broken() -> None:
+    def broken(tell: object) -> None:
         raise OSError("no")
 
     monkeypatch.setattr("taskengine.wiring.sweep_dead_runs", broken)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from runners.docker.sweep import sweep_run
+from runners.docker import sweep
+from runners.docker.connect import Endpoint
+from runners.docker.journal import Journal
+from runners.docker.sweep import sweep_dead_runs, sweep_run
+from taskengine.errors import Unreachable
 
 
 class Stubborn:
@@ -37,3 +43,53 @@ class Stubborn:
 def test_what_could_not_be_removed_is_named(error: Exception) -> None:
     left = sweep_run(Stubborn(error), "r1")  # type: ignore[arg-type]
     assert sorted(line.partition(":")[0] for line in left) == ["container cccccccccccc", "network net", "volume vol"]
+
+
+def test_an_engine_that_is_away_is_told_of_once_and_left_in_peace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def connect(endpoint: Endpoint, *, patience: float) -> None:
+        asked.append(patience)
+        raise Unreachable("away")
+
+    monkeypatch.setattr(sweep, "connect", connect)
+    for run in ("sweep-r1", "sweep-r2"):
+        journal = Journal(tmp_path, run, Endpoint(host="tcp://away:1"))
+        journal.open()
+        journal.abandon()
+        journal.temp_dir.rmdir()
+    told: list[str] = []
+    assert sweep_dead_runs(tmp_path, told.append) == ()
+    assert sweep_dead_runs(tmp_path, told.append) == ()
+    assert asked == [1.0]
+    assert len(told) == 1
+    assert " and 1 more on tcp://away:1, which does not answer" in told[0]
+    for stamp in tmp_path.glob("*.tried"):
+        os.utime(stamp, (0, stamp.stat().st_mtime - 601))
+    sweep_dead_runs(tmp_path)
+    assert asked == [1.0, 1.0]
+
+
+def test_what_was_removed_leaves_no_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Empty(Stubborn):
+        def containers(self, **_: Any) -> list[dict[str, Any]]:
+            return []
+
+        networks = containers
+
+        def volumes(self, **_: Any) -> dict[str, Any]:
+            return {}
+
+        def close(self) -> None:
+            pass
+
+    journal = Journal(tmp_path, "sweep-r3", Endpoint(host="tcp://back:1"))
+    journal.open()
+    journal.abandon()
+    (tmp_path / "sweep-r3.tried").touch()
+    os.utime(tmp_path / "sweep-r3.tried", (0, 0))
+    monkeypatch.setattr(sweep, "connect", lambda endpoint, patience: Empty(OSError()))
+    assert sweep_dead_runs(tmp_path) == ("sweep-r3",)
+    assert list(tmp_path.iterdir()) == []
