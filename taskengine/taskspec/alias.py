@@ -19,7 +19,7 @@ from taskengine.taskspec.report import Report, did_you_mean
 from taskengine.taskspec.scalar import as_text, is_null
 from taskengine.taskspec.section import content_lines, flow_section, is_flow, section_lines
 from taskengine.taskspec.source import Builder, Source, View
-from taskengine.taskspec.sourcefile import read_source
+from taskengine.taskspec.sourcefile import OutsideError, read_source
 from taskengine.taskspec.text import MAX_SIZE
 from taskengine.taskspec.values import run_facts
 
@@ -245,6 +245,10 @@ def _read_source(name: str, at: Location, inputs: Inputs, report: Report) -> Map
     try:
         folders = (inputs.base_dir, Path(at.file).parent)
         text = read_source(name, folders=folders, fetch=inputs.fetch)
+    except OutsideError as error:
+        inside = "only files below this folder or the task file's are read: name it by a path from there"
+        report.error("E212", f"the alias source '{name}' cannot be read: {error}", at, hint=inside)
+        return {}
     except OSError as error:
         hint = "it is looked for here and beside the task file" if not isinstance(error, ConnectionError) else None
         report.error("E212", f"the alias source '{name}' cannot be read: {error}", at, hint=hint)

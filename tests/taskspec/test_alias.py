@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -131,6 +132,43 @@ def test_a_source_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None
     assert "cannot be read" in message
 
 
+def test_a_source_outside_of_the_folders_is_refused_whether_it_exists_or_not(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "own.yaml").write_text("a: own\n")
+    (tmp_path / "secret.yaml").write_text("a: secret\n")
+    (folder / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    (folder / "up").symlink_to(tmp_path)
+    names = ["../secret.yaml", "../none.yaml", "link.yaml", "up/secret.yaml", "/dev/null", str(folder / "own.yaml")]
+    for name in names:
+        ((code, message),) = problems(f"alias:\n  src: ['{name}']\nx: 1\n", folder)
+        assert code == "E212"
+        assert "outside of the task's folder" in message
+
+
+def test_a_source_may_lie_deeper_or_behind_a_link_that_stays_inside(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "one.yaml").write_text("a: one\n")
+    (tmp_path / "link.yaml").symlink_to("deep/one.yaml")
+    assert render("alias:\n  src: [deep/../link.yaml]\nx: $a\n", tmp_path) == "x: one\n"
+
+
+def test_a_source_beside_the_task_file_is_read_though_we_stand_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "one.yaml").write_text("a: one\n")
+    inputs = Inputs(base_dir=tmp_path / "here")
+    text = HEAD + "alias:\n  src: [one.yaml]\nx: $a\n"
+    assert "x: one" in render_task(text, file=str(tmp_path / "there" / "task.yaml"), inputs=inputs)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ((code, message),) = problems("alias:\n  src: [pipe]\nx: 1\n", tmp_path)
+    assert code == "E212"
+    assert "no ordinary file" in message
+
+
 def test_a_source_that_is_too_large_or_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_text("a: " + "x" * (1 << 20))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
@@ -152,6 +190,11 @@ class _Slow(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/slow":
             self.release.wait(30)
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+            return
         self.send_response(404 if self.path == "/none" else 200)
         self.end_headers()
         self.wfile.write(b"a: served\n")
@@ -174,6 +217,43 @@ def server():  # type: ignore[no-untyped-def]
 def test_the_built_in_fetch_reads_http(server: str) -> None:
     assert render(f"alias:\n  src: ['{server}/ok']\nx: $a\n") == "x: served\n"
     assert problems(f"alias:\n  src: ['{server}/none']\nx: $a\n")[0][0] == "E212"
+
+
+def test_a_redirect_is_followed_within_its_scheme_only(server: str) -> None:
+    assert render(f"alias:\n  src: ['{server}/to//ok']\nx: $a\n") == "x: served\n"
+    assert render(f"alias:\n  src: ['{server}/to/{server}/ok']\nx: $a\n") == "x: served\n"
+    for target in ("https://127.0.0.1/a", "ftp://127.0.0.1/a"):
+        ((code, message),) = problems(f"alias:\n  src: ['{server}/to/{target}']\nx: $a\n")
+        assert code == "E212"
+        assert "redirects from http to" in message
+
+
+def test_a_public_address_may_not_redirect_into_our_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = server.rpartition(":")[2]
+    public = f"http://localhost:{port}"
+    monkeypatch.setattr(sourcefile, "_is_inner", lambda host: host != "localhost")
+    ((code, message),) = problems(f"alias:\n  src: ['{public}/to/{server}/ok']\nx: $a\n")
+    assert code == "E212"
+    assert "redirects from a public address" in message
+
+
+@pytest.mark.parametrize(
+    ("host", "inner"),
+    [
+        ("127.0.0.1", True),
+        ("169.254.169.254", True),
+        ("10.1.2.3", True),
+        ("::1", True),
+        ("::ffff:10.0.0.1", True),
+        ("fe80::1", True),
+        ("0.0.0.0", True),
+        ("8.8.8.8", False),
+        ("2606:4700::1", False),
+        ("", False),
+    ],
+)
+def test_hosts_of_our_own_network_are_known(host: str, inner: bool) -> None:
+    assert sourcefile._is_inner(host) is inner
 
 
 def test_the_built_in_fetch_does_not_wait_for_ever(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
