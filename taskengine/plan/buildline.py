@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from taskengine.plan import value as values
 from taskengine.plan.model import BuildLine
 from taskengine.plan.option import LineError, Option, OptionReader
 
@@ -73,7 +74,13 @@ BUILD_OPTIONS: tuple[Option, ...] = (
     _refused("stream", "contexts are always sent as needed"),
 )
 
-_READER = OptionReader(BUILD_OPTIONS, command="a build line (docker build)", interspersed=True, unknown="E414")
+_READER = OptionReader(
+    BUILD_OPTIONS,
+    command="a build line (docker build)",
+    interspersed=True,
+    unknown="E414",
+    values={"shm-size": values.size_bytes, "ulimit": values.ulimit},
+)
 _ONLY_FALSE = frozenset({"provenance", "sbom"})
 _IGNORED = frozenset(option.name for option in BUILD_OPTIONS if option.ignored) - {"load"}
 

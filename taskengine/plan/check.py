@@ -1,17 +1,23 @@
-"""Rules about networks, volumes, mounts, and properties that have no effect where they stand. Pure."""
+"""Rules about networks, volumes, mounts, names of images, values, and properties that have no effect where they
+stand. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
+from collections.abc import Callable
 
-from taskengine.errors import Location
+from taskengine.errors import InvalidInput, Location
+from taskengine.plan import value as values
 from taskengine.plan.model import StepType
+from taskengine.registry.reference import ImageReference, InvalidReference
 from taskengine.taskspec import catalog
 from taskengine.taskspec.model import NetworkSpec, Places, StepSpec, VolumeSpec
 from taskengine.taskspec.report import Report
 
+#: docker run takes one, though it is no name
+_IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]+")
 #: properties that some type of step has no use for; a workingDirectory or env is inherited by all and so never told
 _PARTIAL = tuple(entry for entry in catalog.STEP.values() if len(entry.steps) < len(StepType))
@@ -98,6 +104,48 @@ def check_mounts(step: StepSpec, step_id: str, kind: StepType, volumes: frozense
 
 def _at(step: StepSpec, item: int | None) -> Location | None:
     return step.places.of("volumeMounts", item) if step.places else step.location
+
+
+def check_values(step: StepSpec, step_id: str, report: Report) -> None:
+    """Tell of processors and ports that nobody can give."""
+    if step.cpus:
+        _check_value(values.nano_cpus, step, "cpus", step.cpus, None, step_id, report)
+    for name, read, texts in (("ports", values.published, step.ports), ("expose", values.exposed, step.expose)):
+        for index, text in enumerate(texts):
+            _check_value(read, step, name, text, index, step_id, report)
+
+
+def _check_value(
+    read: Callable[[str], object], step: StepSpec, name: str, text: str, item: int | None, step_id: str, report: Report
+) -> None:
+    try:
+        read(text)
+    except InvalidInput as error:
+        at = step.places.of(name, item) if step.places else step.location
+        report.error("E309", f"'{name}' of step '{step_id}': {error}", at, hint=error.hint)
+
+
+def check_image(image: str, at: Location | None, report: Report) -> None:
+    """Tell of a name that no registry and no engine takes. Only a warning where a variable may be missing in it: the
+    same file may be right in another run."""
+    if image[:1] in ("/", ":"):
+        hint = "is $Registry, or what else stands in front of it, empty? Give --registry"
+        report.warning("W403", f"the image name '{image}' lacks its beginning", at, hint=hint)
+        return
+    try:
+        ImageReference.parse(image)
+    except InvalidReference as error:
+        if _may_be_incomplete(image):
+            hint = error.hint or "is a variable in it not replaced, or empty?"
+            report.warning("W404", str(error), at, hint=hint)
+        else:
+            report.error("E422", str(error), at, hint=error.hint)
+
+
+def _may_be_incomplete(image: str) -> bool:
+    if "$" in image or image in catalog.RUN_ALIASES or _IMAGE_ID.fullmatch(image):
+        return True
+    return any(not part or part[0] in "._-" or part[-1] in "._-" for part in re.split("[/:@]", image))
 
 
 def check_applies(step: StepSpec, kind: StepType, step_id: str, report: Report) -> None:

@@ -5,6 +5,9 @@ Pure. What each option does to a container is the runner's business.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from taskengine.plan import value as values
 from taskengine.plan.model import CmdLine
 from taskengine.plan.option import LineError, Option, OptionReader
 
@@ -109,11 +112,29 @@ RUN_OPTIONS: tuple[Option, ...] = (
     _refused("name", "give the step an 'id:', which is its host name too", value="NAME"),
     _refused("restart", "use 'retries:' or 'repeat:' of the step", value="POLICY"),
     _refused("use-api-socket", "the engine's socket is given by whoever runs the task, not by the task"),
-    _refused("volume-driver", "use --mount with volume-driver=", value="NAME"),
+    _refused("volume-driver", "make the volume on the engine beforehand, and name it by --volume", value="NAME"),
     _refused("volumes-from", "declare 'volumes:' of the task, or use /workspace, which all steps share", value="NAME"),
 )
 
-_READER = OptionReader(RUN_OPTIONS, command="a cmd line (docker run)", interspersed=False, unknown="E403")
+_NUMBERS = (
+    "blkio-weight", "cpu-period", "cpu-quota", "cpu-shares", "health-retries", "memory-swappiness", "oom-score-adj",
+    "pids-limit", "stop-timeout",
+)  # fmt: skip
+_VALUES: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("memory", "memory-reservation", "memory-swap", "shm-size"), values.size_bytes),
+    **dict.fromkeys(("health-interval", "health-start-period", "health-timeout"), values.nanoseconds),
+    **dict.fromkeys(_NUMBERS, values.number),
+    "cpus": values.nano_cpus,
+    "expose": values.exposed,
+    "gpus": values.gpu_count,
+    "mount": values.mount,
+    "publish": values.published,
+    "ulimit": values.ulimit,
+}
+
+_READER = OptionReader(
+    RUN_OPTIONS, command="a cmd line (docker run)", interspersed=False, unknown="E403", values=_VALUES
+)
 _IGNORED = frozenset(option.name for option in RUN_OPTIONS if option.ignored)
 
 

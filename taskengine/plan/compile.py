@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from taskengine.errors import Location
 from taskengine.plan.buildline import cache_reference, parse_build, with_cache
-from taskengine.plan.check import check_applies, check_mounts, check_networks, check_volumes
+from taskengine.plan.check import check_applies, check_image, check_mounts, check_networks, check_values, check_volumes
 from taskengine.plan.cmdline import parse_cmd
 from taskengine.plan.env import merge_env, split_entries
 from taskengine.plan.model import DEFAULT_NETWORK, BuildLine, CmdLine, Plan, PlannedStep, StepType
@@ -57,6 +57,10 @@ class _Compiler:
     def plan(self, *, aliases: bool) -> Plan:
         spec, report = self._spec, self._report
         self._check_version()
+        if spec.step_timeout < 0:
+            at = spec.places.of("stepTimeout") if spec.places else None
+            message = f"'stepTimeout' is less than 0: the default of {self._timeout} seconds counts"
+            report.warning("W308", message, at, hint="write a number of seconds")
         networks, self._network = self._networks()
         check_networks(networks, report)
         check_volumes(spec.volumes, report)
@@ -144,6 +148,7 @@ class _Compiler:
         push: tuple[str, ...] = ()
         if kind is StepType.CMD:
             text, cmd = self._cmd(step)
+            check_values(step, step_id, self._report)
         elif kind is StepType.BUILD:
             text, build = self._build(step, step_id)
         else:
@@ -209,6 +214,9 @@ class _Compiler:
                 if value < 0:
                     message = f"'{name}' of step '{step_id}' is less than 0"
                     self._report.error("E307", message, _place(step, name), hint="0 or more")
+        if step.timeout < 0:
+            message = f"'timeout' of step '{step_id}' is less than 0: the default of {self._timeout} seconds counts"
+            self._report.warning("W308", message, _place(step, "timeout"), hint="write a number of seconds")
         if step.cache and step.cache.lower() not in ("enabled", "disabled"):
             hint = did_you_mean(step.cache, ("enabled", "disabled")) or "enabled or disabled"
             self._report.error(
@@ -284,10 +292,8 @@ class _Compiler:
         return tuple(images)
 
     def _check_image(self, step: StepSpec, name: str, image: str, item: int | None = None) -> None:
-        if image[:1] in ("/", ":"):
-            at = step.places.of(name, item) if step.places is not None else step.location
-            hint = "is $Registry, or what else stands in front of it, empty? Give --registry"
-            self._report.warning("W403", f"the image name '{image}' lacks its beginning", at, hint=hint)
+        at = step.places.of(name, item) if step.places is not None else step.location
+        check_image(image, at, self._report)
 
 
 def normalised(image: str) -> str:

@@ -5,6 +5,8 @@ A step can only name steps above it; so a cycle cannot be written, and the order
 
 from __future__ import annotations
 
+from unicodedata import category
+
 from taskengine.errors import Location
 from taskengine.taskspec.model import StepSpec
 from taskengine.taskspec.report import Report
@@ -13,6 +15,12 @@ from taskengine.taskspec.report import Report
 IMMEDIATELY = "-"
 #: the name of the graph's root in ACR Tasks
 RESERVED = "acb_root"
+#: what moves a terminal's cursor, colours its text or turns its direction, unseen
+_CONTROLS = frozenset({"Cc", "Cf"})
+
+
+def _shown(name: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
 class Needs:
@@ -41,7 +49,11 @@ class Needs:
             report.error("E304", f"the id '{name}' is reserved", self._place(index, "id"), hint="choose another id")
         elif (not name.isprintable() or " " in name) and any(char.isspace() for char in name):
             hint = f"write {'-'.join(name.split())}"
-            report.error("E303", f"the id '{name}' has a space in it", self._place(index, "id"), hint=hint)
+            report.error("E303", f"the id '{_shown(name)}' has a space in it", self._place(index, "id"), hint=hint)
+        elif not name.isprintable() and any(category(char) in _CONTROLS for char in name):
+            hint = "use letters, digits and dashes"
+            message = f"the id '{_shown(name)}' has a control character in it"
+            report.error("E315", message, self._place(index, "id"), hint=hint)
 
     def _place(self, index: int, name: str, item: int | None = None) -> Location | None:
         step = self._steps[index]

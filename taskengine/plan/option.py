@@ -5,9 +5,10 @@ Knows words and tables of options only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from taskengine.errors import InvalidInput
 from taskengine.plan.words import Word, WordError, split
 from taskengine.taskspec.report import did_you_mean
 
@@ -52,10 +53,20 @@ class Parsed:
 
 
 class OptionReader:
-    """Reads words by a table of options. `command` is how messages call the line."""
+    """Reads words by a table of options. `command` is how messages call the line; `values` are the readers of those
+    options whose value must have a meaning, by name: each raises InvalidInput for one that has none."""
 
-    def __init__(self, options: Sequence[Option], *, command: str, interspersed: bool, unknown: str) -> None:
+    def __init__(
+        self,
+        options: Sequence[Option],
+        *,
+        command: str,
+        interspersed: bool,
+        unknown: str,
+        values: Mapping[str, Callable[[str], object]],
+    ) -> None:
         self._command = command
+        self._values = values
         self._interspersed = interspersed
         self._unknown_code = unknown
         self._long: Mapping[str, Option] = {
@@ -106,7 +117,7 @@ class OptionReader:
                 options.append((option.name, ""))
             return at
         if equals:
-            options.append((option.name, value))
+            self._add(option, value, word, options)
             return at
         return self._take_value(option, f"--{name}", word, words, at, options)
 
@@ -130,7 +141,7 @@ class OptionReader:
                     return at
                 options.append((option.name, ""))
             elif following:
-                options.append((option.name, following.removeprefix("=")))
+                self._add(option, following.removeprefix("="), word, options)
                 return at
             else:
                 return self._take_value(option, f"-{letter}", word, words, at, options)
@@ -147,10 +158,19 @@ class OptionReader:
     ) -> int:
         if at >= len(words):
             raise LineError("E405", f"the option '{shown}' has no value", word.start, f"{shown} {option.value}")
-        options.append((option.name, words[at].text))
+        self._add(option, words[at].text, words[at], options)
         if option.name == "tag" and words[at].text in ("-t", "--tag"):
             return at  # '-t -t x' names two tags, as in ACR Tasks
         return at + 1
+
+    def _add(self, option: Option, value: str, word: Word, options: list[tuple[str, str]]) -> None:
+        read = self._values.get(option.name)
+        if read is not None:
+            try:
+                read(value)
+            except InvalidInput as error:
+                raise LineError("E405", f"--{option.name}: {error}", word.start, error.hint) from None
+        options.append((option.name, value))
 
     def _check(self, option: Option, shown: str, word: Word) -> None:
         if option.refused:

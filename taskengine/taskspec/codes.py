@@ -96,7 +96,7 @@ _TABLE = (
         "E212",
         "Alias source unreadable",
         "A file or address under `src` cannot be read. Addresses must answer within two seconds.",
-        "Check the name; paths start at the folder of the task file.",
+        "Check the name; only files below the current folder or the folder of the task file are read.",
     ),
     Code(
         "E213",
@@ -125,6 +125,12 @@ _TABLE = (
     Code("E307", "Less than zero", "retries and repeat count attempts.", "Write 0 or more."),
     Code("E308", "cache", "cache is enabled or disabled.", "Write one of the two."),
     Code(
+        "E309",
+        "Value not understood",
+        "cpus is a number, an entry of ports is [[IP:]HOST:]CONTAINER, one of expose is a port.",
+        "Write it as the hint shows.",
+    ),
+    Code(
         "E310",
         "'-' beside others",
         "In `when`, '-' means 'start at once'; waiting for others as well is a contradiction.",
@@ -139,6 +145,12 @@ _TABLE = (
     ),
     Code("E313", "Unknown step", "`when` names a step that does not exist.", "Check the spelling; case counts."),
     Code("E314", "Empty name in when", "`when` holds an empty entry.", "Remove it."),
+    Code(
+        "E315",
+        "Control character in an id",
+        "Ids are shown on terminals and are host names; a control character in one would do things there.",
+        "Use letters, digits and dashes.",
+    ),
     Code("E320", "Network without a name", "Every network has a name.", "Add `name:`."),
     Code("E330", "Volume name", "Every volume has a name of letters, digits, - and _.", "Rename it."),
     Code("E331", "Volume without files", "A volume is made of `secret`, a mapping of files.", "Add `secret:`."),
@@ -169,11 +181,22 @@ _TABLE = (
         "The option exists, but a task has another way for it, or none.",
         "The hint names the way.",
     ),
-    Code("E405", "Value of an option", "An option lacks its value, or a switch has one.", "See the reference."),
+    Code(
+        "E405",
+        "Value of an option",
+        "An option lacks its value or has one that means nothing, or a switch has one.",
+        "See the reference.",
+    ),
     Code("E412", "No context", "A build line ends with its context, most often a dot.", "Add ` .` at the end."),
     Code("E413", "Several contexts", "A build has one context.", "Quote values that hold blanks."),
     Code("E414", "Unknown option of docker build", "No such option exists.", "Check the spelling."),
     Code("E421", "Image to push", "An entry of push is empty or holds white space.", "One image an entry."),
+    Code(
+        "E422",
+        "Name of an image",
+        "An image is called [HOST/]NAME[:TAG][@DIGEST]; NAME is in lower case.",
+        "Write the name as the hint shows.",
+    ),
     Code("E501", "Secret without an id", "A secret is used by its id.", "Add `id:`."),
     Code("E502", "Space in a secret's id", "Ids of secrets hold no white space.", "Use a dash."),
     Code("E503", "Two secrets with one id", "Ids of secrets are unique.", "Rename one."),
@@ -206,6 +229,7 @@ _TABLE = (
     ),
     Code("W306", "Relative mount path", "Engines refuse mount paths that are not absolute.", "Begin with /."),
     Code("W307", "Not base64", "Contents of files in volumes are base64.", "Use b64enc in the template."),
+    Code("W308", "Time limit below zero", "It counts as none: the default is taken.", "Write seconds."),
     Code(
         "W401",
         "Shell operator",
@@ -224,6 +248,12 @@ _TABLE = (
         "No name for the cache",
         "The registry cache of a build is named after its tag, the task and the step; here no valid name comes out.",
         "Name a registry in the tag or give --registry.",
+    ),
+    Code(
+        "W404",
+        "Image name may be incomplete",
+        "No registry takes this name, but a variable in it may be missing or empty in this run only.",
+        "Check the variables in it.",
     ),
 )
 

@@ -57,11 +57,24 @@ def test_an_option_that_a_task_cannot_have_is_refused_by_name_with_a_way_out(nam
     assert caught.value.hint
 
 
+_MEANINGFUL = {
+    "BYTES": "64m",
+    "N": "2",
+    "DURATION": "1m30s",
+    "PORT": "53/udp",
+    "HOST:PORT": "8080:80",
+    "MOUNT": "target=/m",
+    "NAME=SOFT:HARD": "nofile=1:2",
+    "REQUEST": "all",
+}
+
+
 @pytest.mark.parametrize("option", [option for option in RUN_OPTIONS if not option.refused], ids=lambda o: o.name)
 def test_every_supported_option_is_understood(option) -> None:  # type: ignore[no-untyped-def]
-    line = parse_cmd(f"--{option.name} value x" if option.takes_value else f"--{option.name} x")
+    value = _MEANINGFUL.get(option.value, "value") if option.takes_value else ""
+    line = parse_cmd(f"--{option.name} {value} x")
     assert line.image == "x"
-    assert line.options == (() if option.ignored else ((option.name, "value" if option.takes_value else ""),))
+    assert line.options == (() if option.ignored else ((option.name, value),))
     assert option.help.endswith(".")
 
 
@@ -91,3 +104,27 @@ def test_names_and_letters_of_options_are_unique() -> None:
     letters = [option.short for option in RUN_OPTIONS if option.short]
     assert len(set(names)) == len(names)
     assert len(set(letters)) == len(letters)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("-m lots x", 3),
+        ("-t -mlots x", 3),
+        ("--cpus=many x", 0),
+        ("-p abc x", 3),
+        ("--expose 80- --expose abc x", 22),
+        ("--ulimit nofile=many x", 9),
+        ("--health-interval 30 x", 18),
+        ("--mount target=/m,volume-opt=o=bind x", 8),
+    ],
+)
+def test_a_value_that_means_nothing_is_told_before_the_run(text: str, offset: int) -> None:
+    with pytest.raises(LineError) as caught:
+        parse_cmd(text)
+    assert (caught.value.code, caught.value.offset) == ("E405", offset)
+    assert caught.value.message.startswith("--")
+
+
+def test_what_stands_after_the_image_is_not_looked_at() -> None:
+    assert parse_cmd("x -m lots -p abc").args == ("-m", "lots", "-p", "abc")

@@ -75,11 +75,16 @@ PLACES = [
     Wrong("E306", step("cmd: x", "build: ."), "3:12"),
     Wrong("E307", step("cmd: x", "retries: -1"), "3:14"),
     Wrong("E308", step("build: .", "cache: maybe"), "3:12"),
+    Wrong("E309", step("cmd: x", "cpus: lots"), "3:11"),
+    Wrong("E309", step("cmd: x", "ports: ['80:80', abc]"), "3:22"),
+    Wrong("E309", step("cmd: x", "expose: [abc]"), "3:14"),
     Wrong("E310", "steps:\n  - {id: a, cmd: x}\n  - {cmd: x, when: ['-', a]}\n", "3:21"),
     Wrong("E311", step("id: a", "cmd: x", "when: [a]"), "4:12"),
     Wrong("E312", "steps:\n  - {id: a, cmd: x, when: [b]}\n  - {id: b, cmd: x}\n", "2:28"),
     Wrong("E313", step("cmd: x", "when: [nobody]"), "3:12"),
     Wrong("E314", "steps:\n  - {id: a, cmd: x}\n  - {cmd: x, when: ['']}\n", "3:21"),
+    Wrong("E315", step('id: "a\\e[2Jb"', "cmd: x"), "2:9"),
+    Wrong("E315", step('id: "a\\u202eb"', "cmd: x"), "2:9"),
     Wrong("E320", "networks:\n  - driver: bridge\n" + ONE, "2:5"),
     Wrong("E330", "volumes:\n  - name: a/b\n    secret: {a: YQ==}\n" + ONE, "2:11"),
     Wrong("E331", "volumes:\n  - name: v\n" + ONE, "2:5"),
@@ -101,10 +106,15 @@ PLACES = [
     Wrong("E403", step("cmd: --prvileged busybox"), "2:10"),
     Wrong("E404", step("cmd: -v /a:/a --name me busybox"), "2:19"),
     Wrong("E405", step("cmd: --tty=maybe busybox"), "2:10"),
+    Wrong("E405", step("cmd: -t -m lots busybox"), "2:16"),
+    Wrong("E405", step("build: --shm-size lots ."), "2:23"),
     Wrong("E412", step("build: -t x"), "2:16"),
     Wrong("E413", step("build: -t x . ./other"), "2:19"),
     Wrong("E414", step("build: -t x --pulll ."), "2:17"),
     Wrong("E421", step("push: [a, 'b c']"), "2:15"),
+    Wrong("E422", step("cmd: BusyBox:1"), "2:10"),
+    Wrong("E422", step("build: -t Foo/BAR ."), "2:12"),
+    Wrong("E422", step("push: [a, Foo/BAR]"), "2:15"),
     Wrong("E501", "secrets:\n  - keyvault: https://v/s\n" + ONE, "2:5"),
     Wrong("E502", "secrets:\n  - id: a b\n    keyvault: https://v/s\n" + ONE, "2:9"),
     Wrong("E503", "secrets:\n" + "  - id: a\n    keyvault: https://v/s\n" * 2 + ONE, "4:9"),
@@ -127,8 +137,12 @@ PLACES = [
     Wrong("W305", "env: ['A=1,B=2']\n" + ONE, "1:7"),
     Wrong("W306", VOLUME + step("cmd: x", "volumeMounts: [{name: v, mountPath: m}]"), "6:20"),
     Wrong("W307", "volumes:\n  - name: v\n    secret: {a: '%%%'}\n" + ONE, "3:13"),
+    Wrong("W308", step("cmd: x", "timeout: -3"), "3:14"),
+    Wrong("W308", "stepTimeout: -3\n" + ONE, "1:14"),
     Wrong("W401", step("cmd: busybox echo one; echo two"), "2:26"),
     Wrong("W403", V11 + step("push: [a, $Registry/b]"), "3:24"),
+    Wrong("W404", step("push: [a, $Registry/b]"), "2:15"),
+    Wrong("W404", step("cmd: 'app:{{ .Run.ID }}'"), "2:10"),
     Wrong("W402", step("build: -t x .", "cache: enabled"), "3:12"),
 ]
 
@@ -168,6 +182,19 @@ def test_a_problem_quotes_its_line(wrong: Wrong, tmp_path: Path) -> None:
         if problem.location and problem.location.file == "task.yaml" and wrong.code not in ("E101", "E102", "E203"):
             assert isinstance(wrong.text, str)
             assert problem.source_line == (wrong.text.splitlines() or [""])[problem.location.line - 1]
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["x", "localhost:5000/a/b", "a@sha256:" + "0" * 64, "MyRegistry.azurecr.io/a:V1", "sha256:" + "0" * 64, "0" * 64],
+)
+def test_a_name_that_an_engine_takes_is_no_error(image: str) -> None:
+    load_task(step(f"cmd: {image}"), file="task.yaml", inputs=Inputs())
+
+
+@pytest.mark.parametrize("timeout", ["timeout: 0", "timeout: 5"])
+def test_a_time_limit_of_zero_is_the_default_without_a_word(timeout: str) -> None:
+    assert load_task(step("cmd: x", timeout), file="task.yaml", inputs=Inputs()).warnings == ()
 
 
 def test_every_code_has_a_test_of_its_place() -> None:
