@@ -128,12 +128,19 @@ def test_what_was_on_a_running_engine_stays_and_what_came_with_us_goes(
 ) -> None:
     engine = fresh_engine(registry=True)
     engine.api.tag("busybox:1", "somebody/thing", "1")
-    before = engine.images()
     run(clone, "scripts/engine", "up", env=engine.env)
     registry = run(clone, "scripts/registry", "up", env=engine.env).stdout.strip()
+    engine.api.tag("busybox:1", f"{registry}/quickstart/mine", "1")
+    engine.api.tag("busybox:1", f"{registry}/other", "1")
+    before = engine.images()
+    run(clone, "scripts/engine", "mark", env=engine.env)
     engine.api.tag("busybox:1", f"{registry}/quickstart/web", "1")
+    engine.api.tag("busybox:1", "acr-task/sandbox", "1")
+    engine.api.tag("busybox:1", "somebody/else", "1")
+    assert run(clone, "scripts/engine", "keep", registry, env=engine.env).returncode == 0
+    engine.api.tag("busybox:1", f"{registry}/quickstart/later", "1")
     assert run(clone, "make", "down", env=engine.env).returncode == 0
-    assert engine.images() == before
+    assert engine.images() == before | {"somebody/else:1", f"{registry}/quickstart/later:1"}
     assert list((clone / ".local").glob("*.json")) == []
 
 

@@ -2,7 +2,8 @@
 
 The one that answers (DOCKER_HOST, docker's context, the usual socket) is used as it is. Where none does, the
 distribution's dockerd is started as ours, with data of its own; `down` ends it and leaves no trace.
-On an engine that was there before, `down` removes the images that came with us, by name, and nothing else."""
+On an engine that was there before, `down` removes the images that the demo made, by name, and nothing else: those
+that appeared between `mark` and `keep`, around the demo's own run."""
 
 from __future__ import annotations
 
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Any, cast
 from runners.docker.connect import Endpoint, connect, find_endpoint
 from scripts.local import firewall
 from scripts.local.base import ensure_bases
-from scripts.local.registry import status as registry_name
 from scripts.local.state import ROOT, clone_id, forget, load, save
 from taskengine.errors import Unreachable
 from tests.support.daemon import Daemon
@@ -47,13 +47,13 @@ def up() -> str:
         down()  # it died; a fresh one owes nothing to what it left
     endpoint = find_endpoint(os.environ)
     try:
-        api = _client(endpoint)
+        _client(endpoint)
     except Unreachable:
         if os.environ.get("DOCKER_HOST"):
             raise  # who names an engine does not want another
         return f"{_start()} (started by this project; `make down` stops it)"
     if saved.get("host") != endpoint.host:
-        save("engine", {"ours": False, "host": endpoint.host, "images": _tags(api), "bases": []})
+        save("engine", {"ours": False, "host": endpoint.host, "bases": [], "made": []})
     return f"{endpoint.host} (running already; nothing on it will be changed)"
 
 
@@ -74,6 +74,24 @@ def bases() -> None:
     brought = ensure_bases(_client(find_endpoint(_environment(saved))))
     if brought and not saved.get("ours"):
         save("engine", saved | {"bases": [*saved.get("bases", []), *brought]})
+
+
+def mark() -> None:
+    """Remember which images are there just before the demo runs."""
+    saved = load("engine")
+    if saved and not saved["ours"]:
+        save("engine", saved | {"before": _tags(_client(find_endpoint(os.environ)))})
+
+
+def keep(registry: str) -> None:
+    """Remember which images the demo made since `mark`: only names that it gives."""
+    saved = load("engine")
+    if not saved or saved["ours"] or "before" not in saved:
+        return
+    prefixes = (f"{registry}/quickstart/", "acr-task/sandbox:")
+    before = set(saved.pop("before"))
+    new = {tag for tag in _tags(_client(find_endpoint(os.environ))) if tag.startswith(prefixes)} - before
+    save("engine", saved | {"made": sorted({*saved.get("made", []), *new})})
 
 
 def status() -> tuple[str, bool]:
@@ -215,9 +233,8 @@ def _remove_our_images(saved: dict[str, Any]) -> None:
     except Unreachable as error:
         print(f"engine: {error}; images of the demo may remain on it", file=sys.stderr)
         return
-    prefixes = tuple(f"{name}/" for name in (registry_name(), "acr-task") if name)
-    ours = {tag for tag in _tags(api) if tag.startswith(prefixes)} | set(saved["bases"])
-    for tag in sorted(ours - set(saved["images"])):
+    ours = {*saved.get("made", []), *saved["bases"]}
+    for tag in sorted(ours & set(_tags(api))):
         try:
             api.remove_image(tag)
         except APIError as error:
@@ -233,6 +250,10 @@ def main(arguments: list[str]) -> int:
                 down()
             case ["bases"]:
                 bases()
+            case ["mark"]:
+                mark()
+            case ["keep", registry]:
+                keep(registry)
             case ["env"]:
                 print("\n".join(environment_lines()))
             case ["status"]:
