@@ -56,7 +56,10 @@ def submit(
     in_addresses = (s for step in loaded.plan.steps if step.build for s in secrets_of(step.build.context))
     in_volumes = [value for volume in loaded.spec.volumes for _, value in volume.secret]
     logins = wiring.login_secrets(loaded.plan, grants.registry_logins, wiring.settings())
-    files = tuple(file for file in map(_decoded, in_volumes) if file)
+    # a file of several lines is mostly a configuration, whose every line in asterisks would hide more than a secret
+    files = tuple(
+        file for file in map(_decoded, in_volumes) if file and (b"PRIVATE KEY" in file or b"\n" not in file.strip())
+    )
     known = (
         *loaded.secrets.values(), *typed, *extra.build_args.values(), *in_addresses, *logins, *in_volumes,
         *(text for file in files if (text := _text(file))),
