@@ -74,7 +74,7 @@ def sweep_dead_runs(folder: Path, tell: Callable[[str], None] = _say_nothing) ->
     """Clean up after every run whose process is gone. Costs one look into a folder when there is none.
 
     Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached is told of, and stays for a
-    later command: such an engine is left in peace for ten minutes, so that it does not hold up every command.
+    later command: a far engine is left in peace for ten minutes, so that it does not hold up every command.
     """
     import requests
     from docker.errors import APIError
@@ -98,11 +98,12 @@ def sweep_dead_runs(folder: Path, tell: Callable[[str], None] = _say_nothing) ->
                     swept.append(entry.run_id)
                 continue
         away[entry.endpoint].append(entry.run_id)
-        with contextlib.suppress(OSError):
-            stamp.touch()
+        if not entry.endpoint.host.startswith("unix://"):  # this machine's own is asked at no cost, and soon back
+            with contextlib.suppress(OSError):
+                stamp.touch()
     for endpoint, runs in away.items():
         whose = f"run {runs[0]}" + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
-        tell(f"left over from {whose} on {endpoint.host}, which does not answer; a command in 10 minutes tries again")
+        tell(f"left over from {whose} on {endpoint.host}, which does not answer; a later command tries again")
     return tuple(swept)
 
 
