@@ -6,6 +6,7 @@ BuildKit takes an archive in Python's default format for a Dockerfile. So it is 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -13,13 +14,16 @@ import threading
 from collections.abc import Iterable
 
 
-def rebased(chunks: Iterable[bytes], *, single: bool = False) -> io.BufferedIOBase:
-    """The archive without its first path component, as a stream; with `single`, the one file in it."""
+def rebased(chunks: Iterable[bytes], *, single: int = 0) -> io.BufferedIOBase:
+    """The archive without its first path component, as a stream; with `single`, the one file in it, which has at most
+    so many bytes."""
     source = io.BufferedReader(_Chunks(chunks), buffer_size=1 << 18)  # type: ignore[type-var]
     if single:
         with tarfile.open(fileobj=source, mode="r|") as tar:
             for member in tar:
                 if member.isfile() and (file := tar.extractfile(member)) is not None:
+                    if member.size > single:
+                        raise OSError(errno.EFBIG, f"it is larger than {single} bytes", member.name)
                     return io.BytesIO(file.read())
         raise FileNotFoundError
     read_end, write_end = os.pipe()

@@ -36,8 +36,9 @@ from runners.docker.login import build_credentials
 from runners.docker.progress import BuildLog
 from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
 from runners.docker.scope import Scope
-from runners.docker.workspace import DEFAULT_IGNORES, ignore_lines
+from runners.docker.workspace import DEFAULT_IGNORES, ignore_file, ignore_lines
 from taskengine.errors import InvalidInput
+from taskengine.plainfile import Folder, LeadsOut
 from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
 from taskengine.plan.words import runtime_env
 from taskengine.registry.auth import Logins
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from taskengine.context.keep import Contexts
+
+_LARGEST_SECRET = 1 << 20
 
 
 class Builder:
@@ -167,29 +170,37 @@ class Builder:
         if fetched is not None:
             return remote_dockerfile(line, fetched), None, ()
         path, outside = _dockerfile_path(step, line, context)
-        return path, self._source(outside, "") if outside else None, ()
+        return path, self._source(outside, "", what="the Dockerfile's folder") if outside else None, ()
 
     def _source(
-        self, path: str, dockerfile: str, ignores: tuple[str, ...] = (), fetched: Path | None = None
+        self,
+        path: str,
+        dockerfile: str,
+        ignores: tuple[str, ...] = (),
+        fetched: Path | None = None,
+        *,
+        what: str = "the build context",
     ) -> ContextSource:
         """The folder at `path` (absolute, in the workspace), or the one that was fetched, as a build context.
         `ignores`, where there are any, are the Dockerfile's own and go before the folder's."""
         relative = _in_workspace(path) if fetched is None else ""
-        if (local := fetched or self._author_folder(relative)) is not None:
-            excludes = (*DEFAULT_IGNORES, *ignores) if ignores else _excludes(local, dockerfile)
-            return LocalDir(path=str(_folder(local, path)), excludes=excludes)
+        if (root := fetched or self._author_folder(relative)) is not None:
+            folder = _folder(root, relative, path, what)
+            excludes = (*DEFAULT_IGNORES, *ignores) if ignores else _excludes(folder, dockerfile)
+            return LocalDir(path=str(root / relative), folder=folder, excludes=excludes)
         if (root := self._scope.workspace_folder()) is not None:
-            return LocalDir(path=str(_folder(_inside(root, relative), path)), excludes=ignores or None)
+            folder = _folder(root, relative, path, what)
+            return LocalDir(path=str(root / relative), folder=folder, excludes=ignores or None)
         return TarStream(open=lambda: cast(BinaryIO, rebased(self._scope.workspace_archive(path))))
 
     def _author_folder(self, relative: str) -> Path | None:
-        """The author's own folder, as long as the workspace is sure to hold just the same."""
+        """The author's own folder, the top of it, as long as the workspace is sure to hold just the same below it."""
         if not self._pristine or self._context.context_dir is None or self._context.shared_volume:
             return None
         root = Path(self._context.context_dir)
         if relative and len(ignore_lines(root)) > len(DEFAULT_IGNORES):
             return None  # the root's .dockerignore keeps things out of the workspace that this folder would show
-        return _inside(root, relative)
+        return root
 
     def _secrets(self, step: PlannedStep, line: BuildLine) -> dict[str, bytes]:
         secrets = dict(self._context.build_secrets)
@@ -214,12 +225,14 @@ class Builder:
         root = self._author_folder("") or self._scope.workspace_folder()
         try:
             if root is not None:
-                return _inside(root, _in_workspace(path)).read_bytes()
-            return rebased(self._scope.workspace_archive(path), single=True).read()
-        except OSError:
+                return Folder(root).read(_in_workspace(path), largest=_LARGEST_SECRET)
+            return rebased(self._scope.workspace_archive(path), single=_LARGEST_SECRET).read()
+        except OSError as error:
+            why = f": {error.strerror}" if error.strerror else ""
             raise fail(
-                Reason.INVALID, f"--secret: the file {name!r} cannot be read", hint="it is looked for in the workspace"
-            ) from None
+                Reason.INVALID, f"--secret: the file {name!r} cannot be read{why}",
+                hint=f"a secret is an ordinary file of at most {_LARGEST_SECRET >> 20} MiB in the workspace",
+            ) from None  # fmt: skip
 
 
 def _context_path(step: PlannedStep, line: BuildLine) -> str:
@@ -247,31 +260,30 @@ def _in_workspace(path: str) -> str:
     return path[len(WORKSPACE) + 1 :]
 
 
-def _inside(root: Path, relative: str) -> Path:
-    """`root/relative`, refused when a link leads out of `root`: the workspace's content comes from strangers."""
-    base = root.resolve()
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
-        raise fail(Reason.INVALID, f"{relative} is a link that leads out of the workspace")
-    return path
+def _folder(root: Path, relative: str, path: str, what: str) -> Folder:
+    """The folder at `root/relative`, held open: a step may write to the workspace while it is built, and a path that
+    was checked may be a link to elsewhere when it is read."""
+    try:
+        return Folder(root).folder(relative)
+    except LeadsOut:
+        raise fail(Reason.INVALID, f"{relative} is a link that leads out of the workspace") from None
+    except FileNotFoundError:
+        why = "does not exist"
+    except NotADirectoryError:
+        why = "is not a folder"
+    except OSError as error:
+        why = f"cannot be opened: {error.strerror}"
+    raise fail(
+        Reason.INVALID, f"{what} {path} {why}",
+        hint=f"it is looked for below the step's working directory, in {WORKSPACE}",
+    )  # fmt: skip
 
 
-def _folder(folder: Path, path: str) -> Path:
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise fail(
-            Reason.INVALID, f"the build context {path} {what}",
-            hint=f"it is looked for below the step's working directory, in {WORKSPACE}",
-        )  # fmt: skip
-    return folder
-
-
-def _excludes(folder: Path, dockerfile: str) -> tuple[str, ...]:
+def _excludes(folder: Folder, dockerfile: str) -> tuple[str, ...]:
     """The ignore lines of the author's own folder: version control stays out, as it does of the workspace."""
-    own = folder / f"{dockerfile}.dockerignore"
-    if dockerfile and own.is_file():
-        return (*DEFAULT_IGNORES, *parse_lines(own.read_text(encoding="utf-8-sig", errors="surrogateescape")))
-    return ignore_lines(folder)
+    is_below = dockerfile and not dockerfile.startswith("/")  # an absolute one is in the workspace, not on this machine
+    own = ignore_file(folder, f"{dockerfile}.dockerignore") if is_below else None
+    return ignore_lines(folder) if own is None else (*DEFAULT_IGNORES, *own)
 
 
 def _build_args(step: PlannedStep, line: BuildLine) -> dict[str, str]:

@@ -91,7 +91,8 @@ class DockerRunner:
     def prepare(self, plan: Plan) -> None:
         """Check the engine, open the journal and begin what takes time: pulls, the workspace, the first sandboxes."""
         facts = self._facts()
-        self._scope = Scope(self._api, self._context, plan, architecture=facts.architecture)
+        is_local = self._endpoint.host.startswith("unix://")
+        self._scope = Scope(self._api, self._context, plan, architecture=facts.architecture, is_local=is_local)
         self._scope.offer_logins(self._logins.all)
         self._scope.check_volumes()
         self._sandboxes = Sandboxes(self._scope.start_sandbox)

@@ -32,11 +32,14 @@ _LOGINS = f"{HOME}/.docker"
 class Scope:
     """Thread-safe; every method blocks until the thing is there. Raises docker's APIError when the engine refuses."""
 
-    def __init__(self, api: Engine, context: RunContext, plan: Plan, *, architecture: str) -> None:
+    def __init__(
+        self, api: Engine, context: RunContext, plan: Plan, *, architecture: str, is_local: bool = False
+    ) -> None:
         self._api = api
         self._context = context
         self._plan = plan
         self._architecture = architecture
+        self._is_local = is_local
         self._once = Once()
         self._stopped = threading.Event()
         self._networks = {n.name: n for n in plan.networks}
@@ -120,8 +123,13 @@ class Scope:
 
     def workspace_folder(self) -> Path | None:
         """The workspace's folder on this machine, if the engine shares our file system and we may read it."""
-        mountpoint = self._api.inspect_volume(self.workspace()).get("Mountpoint", "")
+        if not self._is_local or self._context.shared_volume:
+            return None  # an engine that is elsewhere could name any folder of ours, and a shared volume another's
+        volume = self.workspace()
+        mountpoint = self._api.inspect_volume(volume).get("Mountpoint", "")
         folder = Path(mountpoint)
+        if volume not in folder.parts:
+            return None
         try:
             # the name is this run's own, so a folder of that name here is the engine's and no other's
             next(iter(folder.iterdir()), None)

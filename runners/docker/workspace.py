@@ -17,8 +17,10 @@ from typing import IO
 
 from runners.docker.buildkit.ignore import IgnoreMatcher, parse_lines
 from taskengine.errors import InvalidInput
+from taskengine.plainfile import Folder
 
 DEFAULT_IGNORES = (".git", ".gitignore", ".bzr", ".bzrignore", ".hg", ".hgignore", ".svn")
+_LARGEST_IGNORE_FILE = 1 << 20
 
 
 @contextlib.contextmanager
@@ -69,13 +71,25 @@ def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str, stop: Callable[[],
         _add(tar, entry, f"{prefix}/{relative}", stop)
 
 
-def ignore_lines(folder: Path) -> tuple[str, ...]:
+def ignore_lines(folder: Path | Folder) -> tuple[str, ...]:
     """What of a folder does not travel into a workspace, as lines of a .dockerignore."""
+    top = folder if isinstance(folder, Folder) else Folder(folder)
+    return (*DEFAULT_IGNORES, *(ignore_file(top, ".dockerignore") or ()))
+
+
+def ignore_file(folder: Folder, name: str) -> tuple[str, ...] | None:
+    """The lines of an ignore file; None when there is none. One that cannot be read is refused: without it, what was
+    to stay at home would travel."""
     try:
-        text = (folder / ".dockerignore").read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError:
-        text = ""
-    return (*DEFAULT_IGNORES, *parse_lines(text))
+        content = folder.read(name, largest=_LARGEST_IGNORE_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot read {name} of the context: {error.strerror or error}",
+            hint="it has to be an ordinary file in the context's folder",
+        ) from error
+    return parse_lines(content.decode("utf-8-sig", "surrogateescape"))
 
 
 def _walk(folder: Path, relative: str, rules: IgnoreMatcher) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from taskengine.dockerfile.parse import LARGEST_TEXT
 from taskengine.errors import InvalidInput
+from taskengine.plainfile import Folder
 
 
 def read_dockerfile(path: Path) -> str:
     """The text of a Dockerfile. What is no UTF-8 becomes replacement characters: no instruction is made of them."""
     try:
-        with path.open("rb") as file:
-            content = file.read(4 * LARGEST_TEXT + 1)
+        content = Folder(path.parent).read(path.name, largest=4 * LARGEST_TEXT)
     except FileNotFoundError:
         raise InvalidInput(f"there is no Dockerfile {path}", hint=_nearby(path)) from None
     except IsADirectoryError:

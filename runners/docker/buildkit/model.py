@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
+from taskengine.plainfile import Folder
+
 #: Gives user and secret for a registry host; Docker Hub is asked for as "docker.io". A token goes with an empty user.
 Credentials = Callable[[str], tuple[str, str] | None]
 
@@ -18,11 +20,13 @@ Credentials = Callable[[str], tuple[str, str] | None]
 class LocalDir:
     """A folder of this machine, of which only the files that changed since the last build travel.
 
-    `excludes` are lines as in a .dockerignore; None lets the folder's own file (or the Dockerfile's) decide.
+    `excludes` are lines as in a .dockerignore; None lets the folder's own file (or the Dockerfile's) decide. With a
+    `folder` that is held open, `path` is but its name: where strangers write, a path may lead elsewhere a moment later.
     """
 
     path: str
     excludes: tuple[str, ...] | None = None
+    folder: Folder | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

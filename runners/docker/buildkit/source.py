@@ -6,7 +6,6 @@ to the engine. So are the ignore files beside it. Must not know gRPC.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import posixpath
@@ -16,6 +15,7 @@ from functools import partial
 from typing import BinaryIO
 
 from taskengine.errors import InvalidInput
+from taskengine.plainfile import Folder, LeadsOut, TooLarge
 
 from . import archive
 from .failure import BuildFailed
@@ -63,6 +63,8 @@ def _upload(context: TarStream) -> BinaryIO:
 
 
 def _folder(context: LocalDir) -> FolderTree:
+    if context.folder is not None:
+        return FolderTree(context.folder)
     if not os.path.isdir(context.path):  # noqa: PTH112  (a str all the way, as the walk needs it)
         raise InvalidInput(f"the build context '{context.path}' is no folder", hint="name a folder that exists")
     return FolderTree(context.path)
@@ -84,7 +86,7 @@ def _dockerfile(home: ContextSource, path: str) -> dict[str, bytes]:
     if isinstance(home, TarStream):
         found = archive.read_files(home.open, (path, f"{path}.dockerignore"), largest=_LARGEST_DOCKERFILE)
     elif isinstance(home, LocalDir):
-        found = dict(_read(home.path, (path, f"{path}.dockerignore")))
+        found = dict(_read(home, (path, f"{path}.dockerignore")))
     else:
         found = {}
     if path not in found:
@@ -92,21 +94,19 @@ def _dockerfile(home: ContextSource, path: str) -> dict[str, bytes]:
     return {name: found[path], **{f"{name}.dockerignore": data for p, data in found.items() if p != path}}
 
 
-def _read(root: str, paths: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _read(home: LocalDir, paths: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     """Files below a folder. A link may lead elsewhere in the folder, not out of it: contexts come from strangers."""
-    top = os.path.realpath(root)
+    folder = home.folder or Folder(home.path)
     for path in paths:
-        real = os.path.realpath(os.path.join(top, path))  # noqa: PTH118
-        if os.path.commonpath((top, real)) != top:
-            raise BuildFailed(f"'{path}' leads out of the folder it is in", hint="keep the Dockerfile inside of it")
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                with FolderTree(top).open(os.path.relpath(real, top)) as file:
-                    data = file.read(_LARGEST_DOCKERFILE + 1) or b""
-            except InvalidInput as error:
-                if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-                    continue
-                raise
-            if len(data) > _LARGEST_DOCKERFILE:
-                raise BuildFailed(f"'{path}' is larger than {_LARGEST_DOCKERFILE >> 20} MiB and no Dockerfile")
-            yield path, data
+        try:
+            yield path, folder.read(path, largest=_LARGEST_DOCKERFILE)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except LeadsOut:
+            raise BuildFailed(
+                f"'{path}' leads out of the folder it is in", hint="keep the Dockerfile inside of it"
+            ) from None
+        except TooLarge:
+            raise BuildFailed(f"'{path}' is larger than {_LARGEST_DOCKERFILE >> 20} MiB and no Dockerfile") from None
+        except OSError as error:
+            raise BuildFailed(f"'{path}' cannot be read: {error.strerror or error}") from None

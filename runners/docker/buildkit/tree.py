@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from taskengine.errors import InvalidInput
+from taskengine.plainfile import Folder, LeadsOut
 
 from .ignore import IgnoreMatcher, Marks
 
@@ -85,15 +86,18 @@ class Tree(Protocol):
 class FolderTree:
     """A folder of this machine. `skipped` counts sockets, pipes and devices, which no image can use."""
 
-    def __init__(self, root: str) -> None:
-        self._root = os.path.realpath(root)
+    def __init__(self, root: str | Folder) -> None:
+        try:
+            self._root = Folder(root) if isinstance(root, str) else root
+        except OSError as error:
+            raise _unreadable(str(root), error) from error
         self.skipped = 0
 
     def walk(self, selection: Selection) -> Iterator[Entry]:
         try:
-            top = os.open(self._root, _FOLDER)
+            top = self._open_folder("")
         except OSError as error:
-            raise _unreadable(self._root, error) from error
+            raise _unreadable(".", error) from error
         yield from self._walk(top, "", selection, _NO_MARKS, [])
 
     def _walk(
@@ -151,14 +155,10 @@ class FolderTree:
         return None
 
     def open(self, path: str) -> BinaryIO:
-        *folders, name = path.split("/")
+        folder, _, name = path.rpartition("/")
         here = -1
         try:
-            here = os.open(self._root, _FOLDER)
-            for step in folders:
-                inner = os.open(step, _FOLDER, dir_fd=here)
-                os.close(here)
-                here = inner
+            here = self._open_folder(folder)
             handle = os.open(name, _FILE, dir_fd=here)
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -171,16 +171,42 @@ class FolderTree:
         return open(handle, "rb", buffering=0)  # noqa: PTH123  (a file descriptor)
 
     def read_link(self, path: str) -> str | None:
+        folder, _, name = path.rpartition("/")
+        here = -1
         try:
-            return os.readlink(f"{self._root}/{path}")  # noqa: PTH115  (a Path would clean it)
+            here = self._open_folder(folder)
+            return os.readlink(name, dir_fd=here)
         except (OSError, ValueError):
             return None
+        finally:
+            if here >= 0:
+                os.close(here)
 
     def names(self, folder: str) -> Iterable[str]:
+        here = -1
         try:
-            return os.listdir(f"{self._root}/{folder}")  # noqa: PTH208  (names, not paths)
-        except OSError:
+            here = self._open_folder(folder)
+            return os.listdir(here)  # noqa: PTH208  (a file descriptor)
+        except (OSError, ValueError):
             return ()
+        finally:
+            if here >= 0:
+                os.close(here)
+
+    def _open_folder(self, path: str) -> int:
+        """The folder at a path below the root, on which no link is followed."""
+        here = os.open(".", _FOLDER, dir_fd=self._root.fileno())
+        for step in path.split("/"):
+            if step in ("", "."):
+                continue
+            try:
+                if step == "..":
+                    raise LeadsOut(path)
+                inner = os.open(step, _FOLDER, dir_fd=here)
+            finally:
+                os.close(here)
+            here = inner
+        return here
 
 
 @dataclass(frozen=True)
