@@ -132,8 +132,9 @@ class Builder:
     def _request(self, step: PlannedStep, line: BuildLine, fetched: Path | None) -> BuildRequest:
         path = line.context if fetched is not None else _context_path(step, line)
         dockerfile, home, ignores = self._dockerfile(step, line, path, fetched)
+        context = self._source(path, dockerfile, ignores, fetched)
         return BuildRequest(
-            context=self._source(path, dockerfile, ignores, fetched),
+            context=context,
             dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
             dockerfile_dir=home,
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
@@ -151,11 +152,14 @@ class Builder:
             inline_cache=any("inline" in c for c in line.all("cache-to")),
             secrets=self._secrets(step, line),
             credentials=lambda host: build_credentials(self._logins, host),
-            shared_key=self._shared_key(path),
+            shared_key=self._shared_key(path, context, lasting=fetched is not None),
         )
 
-    def _shared_key(self, path: str) -> str:
-        where = f"{self._context.context_dir or self._context.task_name}:{path}"
+    def _shared_key(self, path: str, context: ContextSource, *, lasting: bool) -> str:
+        """Under which BuildKit remembers the files it was sent, told apart by size and time of change only: from run
+        to run for the author's own folder, within this run for a workspace, whose times the steps may set."""
+        is_authors = isinstance(context, LocalDir) and context.excludes is not None
+        where = f"{self._context.context_dir if lasting or is_authors else self._context.run_id}:{path}"
         return "acr-task-" + hashlib.sha256(where.encode()).hexdigest()[:24]
 
     def _dockerfile(

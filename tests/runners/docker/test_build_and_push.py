@@ -328,3 +328,14 @@ steps:
     assert done.step("push").status.value == "succeeded", done.text("push")
     assert "auths" not in done.text("spy")
     assert done.labels_left == NOTHING
+
+
+def test_a_build_never_gets_the_files_of_another_run(run_task: RunTask) -> None:
+    text = """
+steps:
+  - id: make
+    cmd: busybox:1 sh -c 'printf "FROM busybox:1\\nCOPY v /v\\n" > Dockerfile; echo {0} > v; touch -d @1000000000 v Dockerfile'
+  - {{id: b, build: -t own-files:1 .}}
+  - {{id: c, cmd: own-files:1 cat /v}}
+"""
+    assert [run_task(text.format(word)).text("c") for word in ("A1", "B2")] == ["A1\n", "B2\n"]
