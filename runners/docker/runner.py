@@ -100,7 +100,7 @@ class DockerRunner:
         self._prepared = True
         self._exits = Exits(self._api, self._context.run_id)
         self._containers = Containers(
-            self._api, exits=self._exits, starts_at_once=max(2, min(8, facts.processors * 2)), discard=self._discard
+            self._api, exits=self._exits, starts_at_once=max(4, min(16, facts.processors * 4)), discard=self._discard
         )
         self._pusher = Pusher(self._api, self._logins)
         if any(step.type is StepType.BUILD for step in plan.steps):
