@@ -36,6 +36,7 @@ class Images:
         self._turns = threading.BoundedSemaphore(_PULLS_AT_ONCE)
         self._ahead = Crew(_PULLS_AT_ONCE, "pull-ahead")
         self._early: dict[str, Future[None]] = {}
+        self._seen: dict[str, dict[str, Any]] = {}  # what was brought ahead, so that forty steps need not ask again
         self._closed = Cancel()
 
     def prefetch(self, images: Iterable[str]) -> None:
@@ -48,8 +49,12 @@ class Images:
 
     def _bring_quietly(self, image: str, done: Future[None]) -> None:
         with contextlib.suppress(Exception):  # its step asks again and then says why
-            if self._inspect(image) is None:
+            found = self._inspect(image)
+            if found is None:
                 self._pull(image, lambda _: None, self._closed)
+                found = self._inspect(image)
+            if found is not None:
+                self._seen[image] = found
         done.set_result(None)
 
     def _inspect(self, image: str) -> dict[str, Any] | None:
@@ -77,7 +82,7 @@ class Images:
         early = self._early.get(image)
         if early is not None:
             wait(early, cancel)
-        found = None if always else self._inspect(image)
+        found = None if always else self._seen.get(image) or self._inspect(image)
         for left in range(max(retries, 0), -1, -1):
             if found is not None:
                 break
