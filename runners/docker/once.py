@@ -41,17 +41,6 @@ class Once:
                 raise
         return future.result()  # type: ignore[no-any-return]
 
-    def peek(self, key: Hashable) -> Future[Any] | None:
-        """The result in the making or made, if anybody has asked for it."""
-        with self._lock:
-            return self._futures.get(key)
-
-    def made(self) -> dict[Hashable, Any]:
-        """All that has been made successfully so far."""
-        with self._lock:
-            futures = dict(self._futures)
-        return {key: f.result() for key, f in futures.items() if f.done() and f.exception() is None}
-
 
 class Crew:
     """Works off jobs, a few at once. Its threads are daemons, unlike an executor's: a job that hangs on an engine that

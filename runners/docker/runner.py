@@ -83,7 +83,6 @@ class DockerRunner:
         self._told: set[str] = set()
         self._prepared = False
         self._builder: Builder | None = None
-        self._kept = False
         self._images = Images(api, logins, platform=context.platform)
 
     # life cycle
@@ -192,7 +191,6 @@ class DockerRunner:
         labels = self._scope.labels(step=step.id, role="step")
         if step.keep:
             labels[KEEP_LABEL] = "1"
-            self._kept = True
         config = container_config(
             step, Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
         )
