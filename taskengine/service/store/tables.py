@@ -1,0 +1,247 @@
+"""The tables, as SQLAlchemy Core sees them; the migrations make them, and a test holds both equal.
+
+Times are stored as whole microseconds since 1970 in UTC (`Moment`), so that both databases sort and compare them alike
+and none has an opinion about time zones. Documents are JSON text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER columns only
+
+tokens = Table(
+    "tokens", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token, which is 256 random bits
+    Column("role", String(20), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    Column("used", Moment),
+    Column("revoked", Moment),
+)  # fmt: skip
+
+tasks = Table(
+    "tasks", metadata,
+    Column("name", String(200), primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+)  # fmt: skip
+
+# values that are never shown again: of tasks, of runs that wait, of outgoing webhooks; `kind` and `owner` say whose
+secrets = Table(
+    "secrets", metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("owner", String(200), primary_key=True),
+    Column("name", String(500), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("updated", Moment, nullable=False),
+)  # fmt: skip
+
+uploads = Table(
+    "uploads", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),  # open, ready, used
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
+)  # fmt: skip
+
+runs = Table(
+    "runs", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("type", String(20), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("task", String(200), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("group_name", String(200), nullable=False),
+    Column("group_limit", Integer, nullable=False),
+    Column("group_policy", String(20), nullable=False),
+    Column("pool", String(200), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("cause", JSON, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("not_before", Moment),
+    Column("expires", Moment),
+    Column("started", Moment),
+    Column("finished", Moment),
+    Column("updated", Moment, nullable=False),
+    Column("timeout", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("worker", String(32), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lease_until", Moment),
+    Column("cancel_reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("feed_size", BigInteger, nullable=False),
+    Column("record", JSON),
+    Column("archived", Boolean, nullable=False),
+    Index("ix_runs_status_priority_number", "status", "priority", "number"),
+    Index("ix_runs_task_number", "task", "number"),
+    Index("ix_runs_status_number", "status", "number"),
+    Index("ix_runs_owner_number", "owner", "number"),
+    Index("ix_runs_created", "created"),
+    Index("ix_runs_finished", "finished"),
+    Index("ix_runs_worker_status", "worker", "status"),
+    Index("ix_runs_group_name_status", "group_name", "status"),
+)  # fmt: skip
+
+run_steps = Table(
+    "run_steps", metadata,
+    Column("run", String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("step", String(500), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("log_size", BigInteger, nullable=False),  # bytes of its output that are safe here
+    Column("record", JSON),
+)  # fmt: skip
+
+run_images = Table(
+    "run_images", metadata,
+    Column("run", String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("registry", String(300), nullable=False),
+    Column("repository", String(300), nullable=False),
+    Column("tag", String(200), nullable=False),
+    Column("digest", String(200), nullable=False),
+    Index("ix_run_images_repository_digest", "repository", "digest"),
+    Index("ix_run_images_repository_tag", "repository", "tag"),
+)  # fmt: skip
+
+# what came too late, or from a worker that no longer holds the run: kept to be seen, and changes nothing
+late_reports = Table(
+    "late_reports", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("run", String(32), nullable=False, index=True),
+    Column("worker", String(32), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("what", Text, nullable=False),
+)  # fmt: skip
+
+workers = Table(
+    "workers", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("pool", String(200), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("platforms", JSON, nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("version", String(50), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("drain", Boolean, nullable=False),
+    Column("health", JSON, nullable=False),
+    Column("registered", Moment, nullable=False),
+    Column("seen", Moment, nullable=False),
+)  # fmt: skip
+
+idempotency = Table(
+    "idempotency", metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),  # of the request: the same key for another request is an error
+    Column("run", String(32), nullable=False),
+    Column("created", Moment, nullable=False, index=True),
+)  # fmt: skip
+
+audit = Table(
+    "audit", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False, index=True),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("object", String(500), nullable=False),
+    Column("detail", JSON, nullable=False),
+)  # fmt: skip
+
+hooks = Table(
+    "hooks", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("tasks", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created", Moment, nullable=False),
+)  # fmt: skip
+
+deliveries = Table(
+    "deliveries", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("hook", String(32), ForeignKey("hooks.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("state", String(20), nullable=False),  # waiting, delivered, dead
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment),
+    Column("error", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("hook", "event_id"),
+    Index("ix_deliveries_state_next_at", "state", "next_at"),
+)  # fmt: skip
+
+# one row a duty that only one of several services may do at a time (retention, deliveries, timers)
+duties = Table(
+    "duties", metadata,
+    Column("name", String(50), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until", Moment, nullable=False),
+)  # fmt: skip
