@@ -10,13 +10,14 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from taskengine.errors import Interrupted, InvalidInput, TaskEngineError, Unreachable
-from taskengine.registry import blobs, manifests, upload
+from taskengine.registry import blobs, manifests, tagscheme, upload
 from taskengine.registry import referrers as attached
+from taskengine.registry.artifact import Artifact
 from taskengine.registry.auth import Logins
 from taskengine.registry.authorizer import Authorizer, LoginSource
 from taskengine.registry.body import Content
@@ -244,12 +245,26 @@ class RegistryClient:
             raise InvalidReference(str(ref), f"the manifest is {manifest.digest}", hint="put it under its own digest")
         listed = manifests.put(site, place, manifest)
         if manifest.subject and not listed:
-            attached.add(site, manifest.subject.digest, manifest.descriptor)
+            tagscheme.add(site, manifest.subject.digest, [manifest.descriptor])
         return manifest.descriptor
 
+    def attach(self, ref: ImageReference, subject: Descriptor, artifacts: Sequence[Artifact]) -> attached.Attached:
+        """Attach artifacts to a manifest of the repository. The manifest itself stays as it is."""
+        site = self._site(ref)
+        for content in {part.digest: part for one in artifacts for part in one.contents}.values():
+            upload.push(site, content)
+        return attached.attach(site, subject.digest, [one.manifest(subject) for one in artifacts])
+
     def delete(self, ref: ImageReference) -> None:
-        """Delete the manifest of a digest with all of its tags, or a tag alone where the registry can."""
-        manifests.delete(self._site(ref), _place(ref))
+        """Delete the manifest of a digest with all of its tags, or a tag alone where the registry can.
+
+        A manifest with a subject also leaves the list of the tag scheme, where the registry keeps none itself.
+        """
+        site, place = self._site(ref), _place(ref)
+        subject = manifests.subject_of(site, place) if is_digest(place) else None
+        manifests.delete(site, place)
+        if subject:
+            tagscheme.remove(site, subject.digest, place)
 
     def delete_blob(self, ref: ImageReference, digest: str) -> None:
         _check_digest(ref, digest)

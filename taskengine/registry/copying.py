@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from taskengine.errors import InvalidInput
-from taskengine.registry import manifests, upload
-from taskengine.registry import referrers as attached
+from taskengine.registry import manifests, tagscheme, upload
 from taskengine.registry.body import Content
 from taskengine.registry.content import Descriptor, Manifest
 from taskengine.registry.limits import Stop
@@ -99,7 +98,7 @@ class Copy:
         self._blobs(reader, pool, [blob for blob in manifest.blobs if not is_foreign_layer(blob.media_type)])
         listed = manifests.put(self.site, place, manifest)
         if manifest.subject and not listed:
-            attached.add(self.site, manifest.subject.digest, manifest.descriptor)
+            tagscheme.add(self.site, manifest.subject.digest, [manifest.descriptor])
         if self.with_referrers:
             self._attached(reader, pool, manifest, depth)
 

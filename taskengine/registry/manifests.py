@@ -75,6 +75,15 @@ def put(site: Site, place: str, manifest: Manifest) -> bool:
     return "OCI-Subject" in reply.headers
 
 
+def subject_of(site: Site, place: str) -> Descriptor | None:
+    """What a manifest is attached to, if anything. A manifest that cannot be read says nothing."""
+    try:
+        found = get(site, place)
+        return found.subject if found else None
+    except BrokenContent:
+        return None
+
+
 def delete(site: Site, place: str) -> None:
     request = site.request("DELETE", f"/manifests/{place}", f"deleting {_named(site, place)}", right=DELETE)
     reply = site.ask(request)

@@ -1,17 +1,13 @@
-"""What is attached to a manifest: signatures, statements, records. By the referrers API, else by the tag scheme.
-
-The tag scheme keeps an index under the tag `sha256-<hex>`, which clients themselves have to keep up to date.
-"""
+"""What is attached to a manifest: signatures, statements, records. By the referrers API, else by the tag scheme."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from taskengine.registry import manifests
-from taskengine.registry.content import LARGEST_MANIFEST, BrokenContent, Descriptor, Manifest
+from taskengine.registry import manifests, tagscheme
+from taskengine.registry.content import LARGEST_MANIFEST, Descriptor, Manifest
 from taskengine.registry.digest import digest_of
-from taskengine.registry.failure import NotFound
 from taskengine.registry.link import next_address
 from taskengine.registry.mediatype import OCI_INDEX
 from taskengine.registry.site import Site
@@ -20,31 +16,30 @@ _MOST_PAGES = 1000
 _NO_API = frozenset({400, 404, 405, 406, 501})
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """What was attached: each manifest's descriptor, and the tag of the index that lists them where there is no API."""
+
+    referrers: tuple[Descriptor, ...]
+    tag: str = ""
+
+
 def find(site: Site, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
     listed = _by_api(site, digest, artifact_type)
-    found = _by_tag(site, digest) if listed is None else listed
+    found = tagscheme.find(site, digest) if listed is None else listed
     # A registry may leave the filter to us, and says so in a header that not all of them send.
     wanted = (one for one in found if not artifact_type or one.artifact_type == artifact_type)
     return tuple({one.digest: one for one in wanted}.values())
 
 
-def fallback_tag(digest: str) -> str:
-    """The tag of the tag scheme: the digest as far as a tag may hold it."""
-    algorithm, _, value = digest.partition(":")
-    return f"{algorithm[:32]}-{value[:64]}"
-
-
-def add(site: Site, subject: str, referrer: Descriptor) -> None:
-    """Enter a referrer into the index of the tag scheme, for a registry that keeps no list itself."""
-    known = _by_tag(site, subject)
-    if all(one.digest != referrer.digest for one in known):
-        manifests.put(site, fallback_tag(subject), index_of((*known, referrer)))
-
-
-def index_of(entries: Iterable[Descriptor]) -> Manifest:
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.as_json() for entry in entries]}
-    raw = json.dumps(document, separators=(",", ":")).encode()
-    return Manifest(digest=digest_of(raw), media_type=OCI_INDEX, raw=raw)
+def attach(site: Site, subject: str, referrers: Sequence[Manifest]) -> Attached:
+    """Store manifests whose `subject` this is, under their digests; list them where the registry does not."""
+    unlisted = [one.descriptor for one in referrers if not manifests.put(site, one.digest, one)]
+    if unlisted:
+        tagscheme.add(site, subject, unlisted)
+    return Attached(
+        referrers=tuple(one.descriptor for one in referrers), tag=tagscheme.fallback_tag(subject) if unlisted else ""
+    )
 
 
 def _by_api(site: Site, digest: str, artifact_type: str) -> list[Descriptor] | None:
@@ -68,14 +63,3 @@ def _by_api(site: Site, digest: str, artifact_type: str) -> list[Descriptor] | N
         request = site.at(request, reply, address)
         reply = site.ask(request)
     return found
-
-
-def _by_tag(site: Site, digest: str) -> tuple[Descriptor, ...]:
-    try:
-        index = manifests.get(site, fallback_tag(digest))
-    except NotFound:
-        return ()
-    except BrokenContent as error:
-        site.notice(f"{error.message}; taken as if nothing were attached to {digest}")
-        return ()
-    return index.manifests if index and index.is_index else ()

@@ -147,3 +147,11 @@ def push_index(client: RegistryClient, where: ImageReference, *platforms: str) -
         entries.append({**image.as_json(), "platform": {"os": system, "architecture": architecture}})
     document = {"schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": entries}
     return client.put_manifest(where, json.dumps(document).encode(), mediatype.OCI_INDEX)
+
+
+@pytest.fixture(params=["plain", "guarded", "tokened"])
+def logged_in(request: pytest.FixtureRequest, make_client: MakeClient) -> tuple[RegistryClient, Registry]:
+    """Each kind of registry that is tested: open, with passwords by Basic, with tokens. With a client that may write."""
+    registry: Registry = request.getfixturevalue(request.param)
+    login = None if request.param == "plain" else Known(username=USER, secret=PASSWORD)
+    return make_client(login, registry.name).client, registry
