@@ -31,7 +31,7 @@ from runners.docker.buildkit import (
 from runners.docker.buildkit.ignore import parse_lines
 from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.engine import Engine
-from runners.docker.failure import fail
+from runners.docker.failure import fail, sounds_unreachable
 from runners.docker.login import build_credentials
 from runners.docker.progress import BuildLog
 from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
@@ -96,7 +96,7 @@ class Builder:
         except BuildFailed as failure:
             return StepResult(
                 ok=False, exit_code=failure.exit_code, reason=Reason.BUILD, message=failure.message,
-                hint=failure.hint or "",
+                hint=failure.hint or "", unreachable=failure.exit_code is None and sounds_unreachable(failure.message),
             )  # fmt: skip
         finally:
             log.close()

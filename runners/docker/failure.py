@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from taskengine.runs.model import Reason, StepResult
+
+#: what Go's network library says when there is no connection: no such name, nobody there, no way, no answer in time
+_UNREACHABLE = re.compile(
+    r"\bdial (?:tcp|udp)\b|connection refused|no such host|no route to host|network is unreachable|i/o timeout"
+    r"|server misbehaving|while waiting for connection|TLS handshake timeout|proxyconnect"
+)
 
 
 class StepFailed(Exception):
@@ -17,9 +24,17 @@ class StepFailed(Exception):
 
 
 def fail(
-    reason: Reason, message: str, *, exit_code: int | None = None, hint: str = "", retryable: bool = False
+    reason: Reason,
+    message: str,
+    *,
+    exit_code: int | None = None,
+    hint: str = "",
+    retryable: bool = False,
+    unreachable: bool = False,
 ) -> StepFailed:
-    result = StepResult(ok=False, exit_code=exit_code, reason=reason, message=message, hint=hint)
+    result = StepResult(
+        ok=False, exit_code=exit_code, reason=reason, message=message, hint=hint, unreachable=unreachable
+    )
     return StepFailed(result, retryable=retryable)
 
 
@@ -89,6 +104,11 @@ def _innermost(text: str) -> str:
     return tail.removesuffix(": unknown").strip()
 
 
+def sounds_unreachable(text: str) -> bool:
+    """Whether an engine's words about a registry say that it got no connection to it, or to its name server."""
+    return _UNREACHABLE.search(text) is not None
+
+
 def registry_failure(reason: Reason, verb: str, image: str, text: str) -> StepFailed:
     """A failed pull or push: which of the two sides has to act, and whether trying again may help."""
     lower = text.lower()
@@ -100,6 +120,6 @@ def registry_failure(reason: Reason, verb: str, image: str, text: str) -> StepFa
     if any(word in lower for word in ("manifest unknown", "not found", "not exist", "name unknown", "no such image")):
         return fail(reason, f"image {image} was not found: {text}", hint="check its name and tag")
     return fail(
-        reason, f"could not {verb} {image}: {text}", retryable=True,
+        reason, f"could not {verb} {image}: {text}", retryable=True, unreachable=sounds_unreachable(text),
         hint="check that the engine reaches the registry (a plain http registry must be configured on the engine)",
     )  # fmt: skip

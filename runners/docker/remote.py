@@ -45,7 +45,7 @@ def fetch_context(
     except InvalidInput as error:
         raise fail(Reason.INVALID, error.message, hint=error.hint or "") from None
     except Unreachable as error:
-        raise fail(Reason.BUILD, error.message, hint=error.hint or "", retryable=True) from None
+        raise fail(Reason.BUILD, error.message, hint=error.hint or "", retryable=True, unreachable=True) from None
     what = fetched.commit or fetched.digest
     attempt.log.write(step.id, 1, f"fetched {what}\n".encode())
     return fetched.folder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runners.docker import lanes, sandbox
@@ -279,9 +279,7 @@ class DockerRunner:
                 attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=done))
         except StepFailed as failure:
             result = failure.result
-            return StepResult(
-                ok=False, reason=result.reason, message=result.message, hint=result.hint, images=tuple(pushed)
-            )
+            return replace(result, images=tuple(pushed))
         return StepResult(ok=True, images=tuple(pushed))
 
     def _progress(self, step: PlannedStep, verb: str, image: str, line: dict[str, Any], attempt: Attempt) -> None:

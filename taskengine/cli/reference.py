@@ -25,7 +25,7 @@ Logs go to standard output, the program's own words to standard error. `NO_COLOR
 | 0 | succeeded |
 | 1 | the run failed, timed out or was canceled |
 | 2 | the input is wrong: usage, an invalid task, an unknown name |
-| 3 | an engine, registry or server that the command itself needs cannot be reached (a step's pull or push: 1) |
+| 3 | an engine, registry or server that the command, or the step that failed, needs cannot be reached |
 | 130 | interrupted by the user (Ctrl-C, SIGTERM), after cleaning up |
 """
 

@@ -102,8 +102,8 @@ def run(
 
     CONTEXT is a folder whose content becomes the workspace, or the address of a repository, an archive or an
     artifact, which is fetched; /dev/null is none. It defaults to FILE's folder. Exit code 0: succeeded, 1: the run
-    failed (a step that cannot pull or push, too), timed out or was canceled, 2: the input is wrong, 3: the engine, a
-    registry or a server that the command itself needs cannot be reached, 130: interrupted.
+    failed, timed out or was canceled, 2: the input is wrong, 3: the engine, or a registry or server that the command or
+    the failed step needs, cannot be reached, 130: interrupted.
     """
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.submit import Grants, submit

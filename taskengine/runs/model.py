@@ -69,6 +69,7 @@ class StepResult:
     """How one attempt at a step ended. A step that fails is a result, not an exception.
 
     `message` is one sentence for people (already masked); `exit_code` is the container's, None when there was none.
+    `unreachable`: it failed because a registry or server that it needs could not be reached at all.
     """
 
     ok: bool
@@ -79,12 +80,13 @@ class StepResult:
     images: tuple[ImageResult, ...] = ()
     started: datetime | None = None
     finished: datetime | None = None
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
     """A step of a run, when all is over. `error_ignored` keeps the truth of a failure that ignoreErrors let pass:
-    the status is then `succeeded` for the flow and this says what really happened."""
+    the status is then `succeeded` for the flow and this says what really happened. `unreachable` is the result's."""
 
     id: str
     type: str
@@ -101,6 +103,7 @@ class StepRecord:
     duration: float = 0.0
     images: tuple[ImageResult, ...] = ()
     last_lines: tuple[str, ...] = ()
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,5 +121,6 @@ class RunRecord:
     failed_step: str | None = None
     critical_path: tuple[str, ...] = ()
     images: tuple[ImageResult, ...] = field(default=())
-    #: for status Error: the exit code of the error that stopped the run (errors.py: 3 when something is unreachable)
+    #: the exit code of the error that stopped the run (errors.py: 3 when something that it, or the step it failed at,
+    #: needs is unreachable); 0 where the status alone says it
     error_exit_code: int = 0

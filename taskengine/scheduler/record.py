@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from taskengine.errors import Unreachable
 from taskengine.plan.graph import critical_path
 from taskengine.plan.model import Plan, PlannedStep
 from taskengine.runs.model import ImageResult, RunRecord, RunStatus, StepRecord, StepStatus
@@ -50,7 +51,7 @@ def run_record(
         failed_step=failed_step,
         critical_path=path,
         images=_images(ran.values()),
-        error_exit_code=error_exit_code,
+        error_exit_code=error_exit_code or (Unreachable.exit_code if failed is not None and failed.unreachable else 0),
     )
 
 

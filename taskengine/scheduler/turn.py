@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from taskengine.ambient import Ambient
-from taskengine.errors import TaskEngineError
+from taskengine.errors import TaskEngineError, Unreachable
 from taskengine.logs.mask import Mask
 from taskengine.logs.sink import MaskingSink, Sink
 from taskengine.logs.tail import Tail
@@ -66,6 +66,7 @@ def take_turn(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[Outcome, S
         duration=desk.ambient.monotonic() - begin if made else 0.0,
         images=result.images,
         last_lines=desk.tail.lines(step.id) if failed else (),
+        unreachable=result.unreachable if failed else False,
     )
     desk.tail.forget(step.id)
     return outcome, record
@@ -156,7 +157,10 @@ def _call(step: PlannedStep, attempt: Attempt, runner: Runner) -> StepResult:
     try:
         return runner.run_step(step, attempt)
     except TaskEngineError as error:
-        return StepResult(ok=False, reason=Reason.INFRASTRUCTURE, message=error.message, hint=error.hint or "")
+        return StepResult(
+            ok=False, reason=Reason.INFRASTRUCTURE, message=error.message, hint=error.hint or "",
+            unreachable=isinstance(error, Unreachable),
+        )  # fmt: skip
     except BaseException as error:  # noqa: BLE001 - a runner's bug must fail the step and never hang the run
         return StepResult(
             ok=False,
@@ -179,6 +183,7 @@ def _stopped(step: PlannedStep, cancel: Cancel, last: StepResult) -> StepResult:
         last,
         ok=False,
         reason=Reason.TIMEOUT,
+        unreachable=False,
         message=f"step {step.id!r} exceeded its {step.timeout} s limit",
         hint="give the step more time with `timeout:` (seconds), or all steps with the task's `stepTimeout:`",
     )

@@ -100,6 +100,32 @@ def test_no_engine_exits_with_3_and_a_hint(acr: Command) -> None:
     assert "hint: " in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ("  - {id: s, cmd: 127.0.0.1:9/gone:1 true}\n", "image could not be pulled"),
+        ("  - {id: s, build: -t base-gone .}\n", "build failed"),
+        ("  - {cmd: docker.io/library/busybox:1 true}\n  - {id: s, push: ['127.0.0.1:9/mine:1']}\n", "push failed"),
+    ],
+)
+def test_a_registry_that_nobody_answers_at_exits_with_3(acr: Command, steps: str, reason: str) -> None:
+    context = acr.folder / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM 127.0.0.1:9/gone:1\n")
+    acr.engine.api.tag("busybox:1", "127.0.0.1:9/mine", "1")
+    try:
+        done = acr("run", "-o", "json", acr.task(f"steps:\n{steps}"), context)
+    finally:
+        acr.engine.api.remove_image("127.0.0.1:9/mine:1")
+    step = json.loads(done.stdout.splitlines()[-1])["record"]["steps"][-1]
+    assert (done.returncode, step["reason"], step["unreachable"]) == (3, reason, True), step
+
+
+def test_a_registry_that_answers_and_has_no_such_image_is_an_ordinary_failure(acr: Command) -> None:
+    text = f"steps:\n  - {{id: a, cmd: {acr.engine.registry}/no/such:1 true}}\n"
+    assert acr("run", acr.task(text), "/dev/null").returncode == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_cancels_cleanly(acr: Command, number: signal.Signals) -> None:
     process = acr.start("run", acr.task(UP), "/dev/null")

@@ -212,6 +212,21 @@ def test_a_result_that_is_no_result_hangs_nothing() -> None:
         run(a_step("a"), a_step("b", "a"), runner=Bad())
 
 
+@pytest.mark.parametrize(("unreachable", "code"), [(True, 3), (False, 0)])
+def test_a_step_that_could_not_reach_what_it_needs_gives_the_failed_run_its_exit_code(
+    unreachable: bool, code: int
+) -> None:
+    class Alone(NoopRunner):
+        def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+            return StepResult(ok=False, reason=Reason.PULL, message="nobody there", unreachable=unreachable)
+
+    ran = run(a_step("a"), runner=Alone())
+    assert (ran.record.status, ran.record.error_exit_code) == (RunStatus.FAILED, code)
+    assert (ran.step("a").reason, ran.step("a").unreachable) == (Reason.PULL, unreachable)
+    ignored = run(a_step("a", ignore_errors=True), runner=Alone())
+    assert (ignored.record.status, ignored.record.error_exit_code) == (RunStatus.SUCCEEDED, 0)
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(Unreachable("no engine", hint="start it"), 3), (InvalidInput("no"), 2), (RunnerError("x"), 1)]
 )
