@@ -190,13 +190,14 @@ class _Rendering:
 
         try:
             rendered = render(view.text, data, limits=Limits(output_chars=MAX_SIZE), now=self.inputs.facts.date)
-        except TemplateError as error:
+        except TemplateError as refused:
             target = report or self.report
-            hint = error.hint
-            if "Secrets" in error.message and "Secrets" not in data:
-                hint = "secrets are not known yet in the alias section; use them in the steps"
-            code = "E203" if error.kind == "limit" else "E201"
-            target.error(code, f"template: {error.message}", view.locate(error.offset), hint=hint)
+            for error in (refused, *refused.others):
+                hint = error.hint
+                if "Secrets" in error.message and "Secrets" not in data:
+                    hint = "secrets are not known yet in the alias section; use them in the steps"
+                code = "E203" if error.kind == "limit" else "E201"
+                target.error(code, f"template: {error.message}", view.locate(error.offset), hint=hint)
             return None
         return view.then(rendered.text, ((s.out, s.length, s.src, s.verbatim) for s in rendered.segments))
 

@@ -13,7 +13,7 @@ from taskengine.template.execute import Executor
 from taskengine.template.functions import catalog
 from taskengine.template.gofmt import display
 from taskengine.template.parser import Parser
-from taskengine.template.result import Limits, Rendered, TemplateError
+from taskengine.template.result import Limits, Rendered, TemplateError, together
 from taskengine.template.value import GoObject, NestedMap, Slice, StringMap, Uint64
 
 _HINT = "such a template is refused, because it would never end or fill the memory"
@@ -28,12 +28,19 @@ def render_actions(text: str, data: Mapping[str, Any], *, name: str, limits: Lim
     env = Env(limits, lambda: now if now is not None else _system_now())
     executor = Executor(trees, env, limits)
     try:
-        return executor.run(name, _shaped(env, data))
+        rendered = executor.run(name, _shaped(env, data))
+    except TemplateError as error:
+        last = error
     except OverBudget as error:
-        raise TemplateError(str(error), offset=executor.pos, kind="limit", hint=_HINT) from None
+        last = TemplateError(str(error), offset=executor.pos, kind="limit", hint=_HINT)
     except (RecursionError, MemoryError):
         message = "a value is nested too deeply or too large"
-        raise TemplateError(message, offset=executor.pos, kind="limit", hint=_HINT) from None
+        last = TemplateError(message, offset=executor.pos, kind="limit", hint=_HINT)
+    else:
+        if not executor.errors:
+            return rendered
+        raise together(executor.errors)
+    raise together((*executor.errors, last))
 
 
 def _system_now() -> datetime:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskengine.template.budget import Env
+from taskengine.template.effect import is_harmless
 from taskengine.template.evaluate import Evaluator, Variables, fail
 from taskengine.template.gofmt import display
 from taskengine.template.node import Action, Break, Continue, If, Range, Statement, Template, Text
-from taskengine.template.result import Limits, Rendered, Segment, TemplateError
+from taskengine.template.result import MOST_TOLD, Limits, Rendered, Segment, TemplateError
 from taskengine.template.value import INVALID, is_true, kind, to_bytes, type_name
 
 _INTEGERS = frozenset({"int", "int64", "uint8", "uint64"})
@@ -48,8 +49,11 @@ class Executor:
         self._segments: list[Segment] = []
         self._length = 0
         self.pos = 0
+        # what failed so far; the output is of no use then
+        self.errors: list[TemplateError] = []
 
     def run(self, name: str, data: Any) -> Rendered:
+        """The output. Raises TemplateError where the rest cannot be trusted any more; `errors` holds those before."""
         self._evaluator.variables.push("$", data)
         self._frames.append(_Frame(self._trees[name], data, 1))
         env = self._env
@@ -64,19 +68,39 @@ class Executor:
             env.spend(1)
             if type(statement) is Text:
                 self._write(statement.text, statement.pos, verbatim=True)
-            elif type(statement) is Action:
-                value = self._evaluator.pipeline(frame.dot, statement.pipeline)
-                if not statement.pipeline.variables and value is not INVALID:
-                    self._write(_clean(display(env, value)), statement.pos, verbatim=False)
-            elif type(statement) is If:
-                self._branch(frame, statement)
-            elif type(statement) is Range:
-                self._range(frame, statement)
-            elif type(statement) is Template:
-                self._template(frame, statement)
-            elif isinstance(statement, Break | Continue):
-                self._jump(statement)
+                continue
+            before = len(self._frames), len(self._evaluator.variables)
+            try:
+                self._carry_out(frame, statement)
+            except TemplateError as error:
+                self._pass_over(statement, error, before)
         return Rendered("".join(self._pieces), tuple(self._segments))
+
+    def _carry_out(self, frame: _Frame, statement: Statement) -> None:
+        if type(statement) is Action:
+            value = self._evaluator.pipeline(frame.dot, statement.pipeline)
+            if not statement.pipeline.variables and value is not INVALID:
+                self._write(_clean(display(self._env, value)), statement.pos, verbatim=False)
+        elif type(statement) is If:
+            self._branch(frame, statement)
+        elif type(statement) is Range:
+            self._range(frame, statement)
+        elif type(statement) is Template:
+            self._template(frame, statement)
+        elif isinstance(statement, Break | Continue):
+            self._jump(statement)
+
+    def _pass_over(self, statement: Statement, error: TemplateError, before: tuple[int, int]) -> None:
+        """Go on behind a statement that failed, so that further mistakes are told with it; or raise the error again
+        when the statement may have changed what those after it see: they would fail for its sake."""
+        frames, variables = before
+        if error.kind != "execute" or len(self._frames) != frames or len(self.errors) >= MOST_TOLD - 1:
+            raise error
+        if not is_harmless(statement, self._trees):
+            raise error
+        self._evaluator.variables.truncate(variables)
+        if all(known.offset != error.offset for known in self.errors):
+            self.errors.append(error)
 
     def _write(self, text: str, src: int, *, verbatim: bool) -> None:
         if not text:

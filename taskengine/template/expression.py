@@ -62,6 +62,8 @@ class ExpressionParser:
         self._variables = Names()
         self._parens = 0
         self._more_declared = False
+        # False once a mistake has hidden which variables there are: none is called undefined then.
+        self._knows_names = True
 
     # Tokens of the action that is being parsed; it always ends with CLOSE, which nothing reads past.
 
@@ -204,7 +206,7 @@ class ExpressionParser:
         return Function(token.pos, token.text, token.text)
 
     def _variable(self, token: Token) -> Operand:
-        if token.text not in self._variables:
+        if token.text not in self._variables and self._knows_names:
             hint = f"declare it first: {{{{ {token.text} := ... }}}}; it lives until the end of its block"
             fail(f"undefined variable: {token.text}", token.pos, hint)
         return Variable(token.pos, token.text, (), token.text)

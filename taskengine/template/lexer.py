@@ -79,10 +79,11 @@ def fail(message: str, offset: int, hint: str | None = None) -> NoReturn:
     raise TemplateError(message, offset=offset, kind="parse", hint=hint)
 
 
-def scan(text: str) -> Iterator[tuple[int, list[Token]]]:
+def scan(text: str) -> Iterator[tuple[int, list[Token], TemplateError | None]]:
     """The pieces with their places: a piece of plain text alone, or the tokens of one action, ending with CLOSE.
 
-    Raises TemplateError at the first character that fits nowhere."""
+    An action with a character that fits nowhere comes with that error and the tokens before it, when it is plain where
+    the action ends; otherwise TemplateError is raised."""
     pos, trim = 0, False
     while True:
         opening = text.find("{{", pos)
@@ -91,18 +92,35 @@ def scan(text: str) -> Iterator[tuple[int, list[Token]]]:
         if stop > pos:
             plain = _trimmed(text, pos, stop, left=trim, right=marked)
             if plain.text:
-                yield plain.pos, [plain]
+                yield plain.pos, [plain], None
         if opening < 0:
             return
         inner = opening + (4 if marked else 2)
         if text.startswith("/*", inner):
             pos, trim = _comment(text, opening, inner)
             continue
-        action, pos, trim = _action(text, opening, opening + (3 if marked else 2))
-        yield opening, action
+        action: list[Token] = []
+        try:
+            pos, trim = _action(text, opening, opening + (3 if marked else 2), action)
+        except TemplateError as error:
+            end = _resume(text, error.offset)
+            if end is None:
+                raise
+            action.append(Token(Kind.CLOSE, end, "}}"))
+            pos, trim = end + 2, False
+            yield opening, action, error
+        else:
+            yield opening, action, None
+
+
+def _resume(text: str, pos: int) -> int | None:
+    """Where an action that broke at `pos` ends; None when that is not plain: a quote or another action is before it."""
+    stop = text.find("}}", pos)
+    return None if stop < 0 or _ASTRAY.search(text, pos, stop) else stop
 
 
 _SPACE_SET = frozenset(_SPACES)
+_ASTRAY = re.compile(r"[\"'`]|\{\{")
 
 
 def _trimmed(text: str, start: int, stop: int, *, left: bool, right: bool) -> Token:
@@ -134,9 +152,8 @@ def _comment(text: str, opening: int, inner: int) -> tuple[int, bool]:
     return closing
 
 
-def _action(text: str, opening: int, pos: int) -> tuple[list[Token], int, bool]:
-    """The tokens of one action, where the text goes on behind it, and whether that is trimmed."""
-    found: list[Token] = []
+def _action(text: str, opening: int, pos: int, found: list[Token]) -> tuple[int, bool]:
+    """Add the tokens of one action to `found`; where the text goes on behind it, and whether that is trimmed."""
     depth = 0
     match_token = _TOKEN.match
     while True:
@@ -145,7 +162,7 @@ def _action(text: str, opening: int, pos: int) -> tuple[list[Token], int, bool]:
             if depth:
                 fail("unclosed left paren", pos, "close it with )")
             found.append(Token(Kind.CLOSE, pos, "}}"))
-            return found, *closing
+            return closing
         match = match_token(text, pos)
         if match is None:
             _refuse(text, pos, opening)

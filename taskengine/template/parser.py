@@ -1,6 +1,7 @@
 """Tokens to a tree of statements for each template that the text defines.
 
-Checks what can be checked without data: known functions, declared variables, balanced blocks.
+Checks what can be checked without data: known functions, declared variables, balanced blocks. All mistakes are told
+together; after each the parser goes on behind the action that it is in, and what may only be its echo is left out.
 Must not know what functions do or what values look like."""
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 from taskengine.template.expression import ExpressionParser, Names
 from taskengine.template.lexer import Kind, fail, scan
-from taskengine.template.node import Action, Break, Continue, If, Range, Statement, Template, Text
-from taskengine.template.result import Limits, TemplateError
+from taskengine.template.node import Action, Break, Continue, If, Pipeline, Range, Statement, Template, Text
+from taskengine.template.result import MOST_TOLD, Limits, TemplateError, together
 
 _MAX_BLOCKS = 2_000
 
@@ -36,6 +37,10 @@ class _Open:
     outer_variables: Names = field(default_factory=Names)
 
 
+class _Unbalanced(TemplateError):
+    """Blocks do not fit together: a mistake of its own only where no other came before."""
+
+
 class Parser(ExpressionParser):
     """One text, parsed once."""
 
@@ -54,14 +59,28 @@ class Parser(ExpressionParser):
         self._loops = 0
         self._blocks: list[_Open] = []
         self._trees: Trees = {}
+        self._errors: list[TemplateError] = []
 
     def parse(self) -> Trees:
+        """The statements of each template by name. Raises TemplateError with all mistakes that could be found."""
         root: list[Statement] = []
-        into = root
+        try:
+            self._parse_into(root)
+            if self._blocks and not self._errors:
+                block = self._blocks[-1]
+                fail(f"unexpected end of file: {{{{{block.kind}}}}} has no {{{{end}}}}", block.pos, "add {{ end }}")
+            self._define(self._name, root, 0)
+        except TemplateError as error:
+            self._errors.append(error)
+        if self._errors:
+            raise together(self._errors)
+        return self._trees
+
+    def _parse_into(self, into: list[Statement]) -> None:
         left = self._limits.operations
-        for opening, piece in scan(self._text):
+        for opening, piece, broken in scan(self._text):
             self._tokens = piece
-            token = self._tokens[0]
+            token = piece[0]
             if token.kind == Kind.TEXT:
                 into.append(Text(token.pos, token.text))
                 continue
@@ -69,12 +88,65 @@ class Parser(ExpressionParser):
             if left < 0:
                 raise TemplateError("the template has too many actions", offset=opening, kind="limit")
             self._at = 0
-            into = self._statement(opening, into)
-        if self._blocks:
-            block = self._blocks[-1]
-            fail(f"unexpected end of file: {{{{{block.kind}}}}} has no {{{{end}}}}", block.pos, "add {{ end }}")
-        self._define(self._name, root, 0)
-        return self._trees
+            variables = len(self._variables)
+            try:
+                if broken is not None:
+                    raise broken
+                into = self._statement(opening, into)
+            except TemplateError as error:
+                if error.kind == "limit":
+                    raise
+                self._note(error)
+                if len(self._errors) >= MOST_TOLD:
+                    return
+                into = self._recover(opening, into, variables)
+
+    # Mistakes
+
+    def _note(self, error: TemplateError) -> None:
+        if isinstance(error, _Unbalanced):
+            self._knows_names = False
+            if self._errors:
+                return  # a block that was opened by what could not be read
+        self._errors.append(error)
+
+    def _recover(self, pos: int, into: list[Statement], mark: int) -> list[Statement]:
+        """Leave a broken action as if it had been a good one of its kind, so that blocks and variables stay in step.
+        `mark` is the number of variables before it."""
+        self._parens = 0
+        tokens = [token for token in self._tokens if token.kind != Kind.SPACE]
+        words = [token.text if token.kind == Kind.KEYWORD else "" for token in (*tokens, tokens[-1])]
+        if "{{" in self._text[pos + 2 : tokens[-1].pos]:
+            self._knows_names = False
+        for token in tokens:
+            if token.kind == Kind.VARIABLE:
+                self._variables.append(token.text)
+        if words[0] in {"if", "with"}:
+            return self._open_branch(words[0], pos, into, mark)
+        if words[0] == "range":
+            node = Range(pos, Pipeline(pos))
+            self._open("range", pos, node, into, mark)
+            self._loops += 1
+            return node.body
+        if words[0] in {"define", "block"}:
+            return self._open_template(words[0], pos, f"{{{{{pos}}}}}", into)
+        if not self._blocks or words[0] not in {"else", "end"}:
+            return into
+        if words[0] == "end":
+            return self._leave(into)
+        if self._blocks[-1].kind in {"define", "block"}:
+            return into
+        otherwise: list[Statement] = self._blocks[-1].node.otherwise
+        if words[1] not in {"if", "with"}:
+            return otherwise
+        inner = self._open_branch(words[1], pos, otherwise, mark)
+        self._blocks[-1].shares_end = True
+        return inner
+
+    def _open_branch(self, kind: str, pos: int, into: list[Statement], variables: int) -> list[Statement]:
+        node = If(pos, Pipeline(pos))
+        self._open(kind, pos, node, into, variables)
+        return node.body
 
     # Statements
 
@@ -120,7 +192,8 @@ class Parser(ExpressionParser):
     def _else(self, pos: int, _into: list[Statement]) -> list[Statement]:
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.kind in {"define", "block"} or block.has_else:
-            fail("unexpected {{else}}", pos, "it belongs between {{ if }} (or with, range) and {{ end }}, once")
+            hint = "it belongs between {{ if }} (or with, range) and {{ end }}, once"
+            raise _Unbalanced("unexpected {{else}}", offset=pos, kind="parse", hint=hint)
         block.has_else = True
         # A loop's else is outside of the loop.
         self._loops = block.loops
@@ -139,7 +212,12 @@ class Parser(ExpressionParser):
     def _end(self, pos: int, into: list[Statement]) -> list[Statement]:
         self._close("end")
         if not self._blocks:
-            fail("unexpected {{end}}", pos, "there is no open if, with, range, define or block")
+            hint = "there is no open if, with, range, define or block"
+            raise _Unbalanced("unexpected {{end}}", offset=pos, kind="parse", hint=hint)
+        return self._leave(into)
+
+    def _leave(self, into: list[Statement]) -> list[Statement]:
+        """Close the innermost block, whose last statements are `into`."""
         while True:
             block = self._blocks.pop()
             self._variables.truncate(block.variables)
@@ -148,7 +226,10 @@ class Parser(ExpressionParser):
                 break
         if block.kind in {"define", "block"}:
             self._variables = block.outer_variables
-            self._define(block.node, into, block.pos)
+            try:
+                self._define(block.node, into, block.pos)
+            except TemplateError as error:
+                self._note(error)
         return block.into
 
     def _break(self, pos: int, into: list[Statement]) -> list[Statement]:
@@ -160,14 +241,15 @@ class Parser(ExpressionParser):
     def _jump(self, pos: int, into: list[Statement], word: str, node: Break | Continue) -> list[Statement]:
         self._close(f"{{{{{word}}}}}")
         if not self._loops:
-            fail(f"{{{{{word}}}}} outside {{{{range}}}}", pos)
+            raise _Unbalanced(f"{{{{{word}}}}} outside {{{{range}}}}", offset=pos, kind="parse")
         into.append(node)
         return into
 
     def _define_clause(self, pos: int, into: list[Statement]) -> list[Statement]:
         if self._blocks:
             inside = self._blocks[-1].kind
-            fail(f"unexpected <define> inside {{{{{inside}}}}}", pos, "define templates at the top level")
+            hint = "define templates at the top level"
+            raise _Unbalanced(f"unexpected <define> inside {{{{{inside}}}}}", offset=pos, kind="parse", hint=hint)
         name = self._template_name("define clause")
         self._close("define clause")
         return self._open_template("define", pos, name, into)

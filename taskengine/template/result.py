@@ -4,6 +4,7 @@ Plain data. Must not know how templates are parsed or executed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,8 +42,13 @@ class Limits:
     depth: int = 10_000
 
 
+#: more mistakes of one template are not told
+MOST_TOLD = 50
+
+
 class TemplateError(Exception):
-    """A template that cannot be rendered: `offset` is the place in the template text, counted in characters from 0."""
+    """A template that cannot be rendered: `offset` is the place in the template text, counted in characters from 0.
+    `others` are further mistakes of the same template, in the order of the text."""
 
     def __init__(
         self,
@@ -60,3 +66,14 @@ class TemplateError(Exception):
         self.offset = offset
         self.kind = kind
         self.hint = hint
+        self.others: tuple[TemplateError, ...] = ()
+
+
+def together(errors: Iterable[TemplateError]) -> TemplateError:
+    """The first of the errors by its place, with the others in it; of several at one place only the earliest."""
+    places: dict[int, TemplateError] = {}
+    for error in errors:
+        places.setdefault(error.offset, error)
+    first, *others = sorted(places.values(), key=lambda error: error.offset)
+    first.others = tuple(others[: MOST_TOLD - 1])
+    return first

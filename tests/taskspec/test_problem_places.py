@@ -176,6 +176,12 @@ def test_a_problem_is_shown_at_its_place_in_the_authors_file(wrong: Wrong, tmp_p
     assert at is None or at.file == wrong.file
 
 
+def test_all_template_mistakes_of_a_file_are_told_at_their_places(tmp_path: Path) -> None:
+    text = "steps:\n  - cmd: x {{ nofunction }}\n  - cmd: y {{ .Run.ID }}\n  - cmd: z {{ .Values.my-key }}\n"
+    found = problems_of(Wrong("E201", text, ""), tmp_path)
+    assert [str(problem.location) for problem in found] == ["task.yaml:2:15", "task.yaml:4:25"]
+
+
 @pytest.mark.parametrize("wrong", PLACES, ids=str)
 def test_a_problem_quotes_its_line(wrong: Wrong, tmp_path: Path) -> None:
     for problem in problems_of(wrong, tmp_path):
