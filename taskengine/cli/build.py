@@ -87,7 +87,7 @@ def build(
     from taskengine.cli import option
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.option import TaskOptions
-    from taskengine.cli.quick import QuickBuild, build_task, with_registry
+    from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
     from taskengine.cli.source import Source
     from taskengine.cli.submit import Extra, submit
 

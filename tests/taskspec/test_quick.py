@@ -7,7 +7,7 @@ import shlex
 import pytest
 import yaml
 
-from taskengine.cli.quick import QuickBuild, build_task, cmd_task, with_registry
+from taskengine.taskspec.quick import QuickBuild, build_task, cmd_task, with_registry
 from taskengine.errors import InvalidInput
 
 
