@@ -87,9 +87,9 @@ def build(
     from taskengine.cli import option
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.option import TaskOptions
-    from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
     from taskengine.cli.source import Source
     from taskengine.cli.submit import Extra, submit
+    from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
 
     if platform:
         option.platform(platform)

@@ -121,8 +121,8 @@ def run(
 
 def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout: int | None) -> Source:
     """What to run, out of the ways in which it may be named: FILE [CONTEXT], -f FILE CONTEXT, --cmd LINE CONTEXT."""
-    from taskengine.taskspec.quick import cmd_task
     from taskengine.cli.source import Source, folder_of, locate, read_task
+    from taskengine.taskspec.quick import cmd_task
 
     if cmd is not None and file is not None:
         raise InvalidInput(

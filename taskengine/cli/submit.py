@@ -40,8 +40,7 @@ def submit(
     from taskengine.ambient import Ambient
     from taskengine.cli.report import report_problems
     from taskengine.cli.task import inputs_of
-    from taskengine.context.source import secrets_of
-    from taskengine.logs.mask import Mask
+    from taskengine.prepared import build_secrets, hidden
     from taskengine.runner import RunContext
     from taskengine.taskspec.load import load_task
 
@@ -53,18 +52,8 @@ def submit(
     loaded = load_task(source.text, file=source.name, inputs=inputs)
     report_problems(loaded.warnings)
     typed = (value for _, value in (*options.secret, *options.set_secret))
-    in_addresses = (s for step in loaded.plan.steps if step.build for s in secrets_of(step.build.context))
-    in_volumes = [value for volume in loaded.spec.volumes for _, value in volume.secret]
     logins = wiring.login_secrets(loaded.plan, grants.registry_logins, wiring.settings())
-    # a file of several lines is mostly a configuration, whose every line in asterisks would hide more than a secret
-    files = tuple(
-        file for file in map(_decoded, in_volumes) if file and (b"PRIVATE KEY" in file or b"\n" not in file.strip())
-    )
-    known = (
-        *loaded.secrets.values(), *typed, *extra.build_args.values(), *in_addresses, *logins, *in_volumes,
-        *(text for file in files if (text := _text(file))),
-    )  # fmt: skip
-    secrets = tuple(dict.fromkeys(s for s in known if s))
+    secret = hidden(loaded, given=(*typed, *extra.build_args.values()), logins=logins)
     context = RunContext(
         run_id=run_id,
         registry=options.registry,
@@ -72,8 +61,8 @@ def submit(
         shared_volume=options.shared_volume,
         context_dir=absolute(source.context),
         platform=options.platform,
-        secrets=secrets,
-        build_secrets={name: _bytes(value) for name, value in (*loaded.secrets.items(), *options.secret)},
+        secrets=secret.values,
+        build_secrets=build_secrets(loaded, dict(options.secret)),
         build_args=extra.build_args,
         build_files=extra.build_files,
         allow_docker_socket=grants.docker_socket,
@@ -83,7 +72,7 @@ def submit(
         loaded.plan,
         context,
         shown_id=options.run_id or run_id,
-        mask=Mask((*secrets, *files)),
+        mask=secret.mask,
         display=display,
         limits=limits,
     )
@@ -103,25 +92,3 @@ def with_origin(options: TaskOptions, folder: str | None) -> TaskOptions:
         git_tag=options.git_tag or found.tag,
         repository=options.repository or found.repository,
     )
-
-
-def _decoded(value: str) -> bytes:
-    """A file of a secret volume; empty for what is not base64, which the runner refuses."""
-    import base64
-    import binascii
-
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return ""
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value.encode() if isinstance(value, str) else value

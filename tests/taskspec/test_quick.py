@@ -7,8 +7,8 @@ import shlex
 import pytest
 import yaml
 
-from taskengine.taskspec.quick import QuickBuild, build_task, cmd_task, with_registry
 from taskengine.errors import InvalidInput
+from taskengine.taskspec.quick import QuickBuild, build_task, cmd_task, with_registry
 
 
 def test_cmd_becomes_one_step_whose_image_decides_the_working_directory() -> None:
