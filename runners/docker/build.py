@@ -112,7 +112,7 @@ class Builder:
     def _client(self) -> BuildKit:
         with self._lock:
             if self._buildkit is None:
-                self._buildkit = BuildKit(dialer(cast("APIClient", self._api)), folder=self._temp_dir)
+                self._buildkit = BuildKit(dialer(cast("APIClient", self._api)))
             client = self._buildkit
         if not client.available():
             raise fail(

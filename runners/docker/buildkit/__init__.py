@@ -6,6 +6,7 @@ No command line tool is involved. Importing this package is cheap; gRPC is loade
 from __future__ import annotations
 
 from .client import BuildKit
+from .connection import Connection
 from .dial import Dial, EngineRefused, dialer
 from .failure import BuildCanceled, BuildFailed, BuildLost
 from .model import (
@@ -24,7 +25,6 @@ from .model import (
     VertexStatus,
     VertexUpdate,
 )
-from .relay import Connection
 
 __all__ = [
     "BuildCanceled",

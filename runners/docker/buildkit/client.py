@@ -1,13 +1,12 @@
 """BuildKit of one engine, for one run: the face that the Docker runner sees.
 
-Knows when to try again and what to tidy up. gRPC is loaded with the first use, not with this module.
+Knows when to try again and what to tidy up. What speaks gRPC is loaded with the first use, not with this module.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskengine.errors import RunnerError, Unreachable
@@ -17,7 +16,6 @@ from .dial import Dial, EngineRefused
 from .failure import BuildCanceled, BuildLost
 from .guard import refuse_what_cannot_be_built
 from .model import BuildOutcome, BuildRequest, Progress
-from .relay import SocketFolder
 from .source import read_source
 
 if TYPE_CHECKING:
@@ -32,16 +30,13 @@ Guard = Callable[[bytes, BuildRequest], None]
 class BuildKit:
     """Thread-safe; several builds may run at once, each with a session of its own, over one channel.
 
-    `folder` is where socket files may lie (see SocketFolder). `guard` sees every Dockerfile before the engine does, and
-    raises what build() then raises.
+    `guard` sees every Dockerfile before the engine does, and raises what build() then raises.
     """
 
-    def __init__(self, dial: Dial, *, folder: Path | None = None, guard: Guard = refuse_what_cannot_be_built) -> None:
+    def __init__(self, dial: Dial, *, guard: Guard = refuse_what_cannot_be_built) -> None:
         self._dial = dial
-        self._below = folder
         self._guard = guard
         self._lock = threading.Lock()
-        self._folder: SocketFolder | None = None
         self._channel: Channel | None = None
         self._closed = False
         self._available: bool | None = None
@@ -60,16 +55,17 @@ class BuildKit:
 
     def _ask(self) -> bool:
         channel = self._open()
-        from .wire import grpc
+        from .link import CallError, Status
 
         try:
             workers = list(channel.workers(timeout=_ANSWER_S))
-        except grpc.RpcError as error:
-            if isinstance(channel.refusal, EngineRefused) or error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        except EngineRefused:
+            return False
+        except (OSError, CallError) as error:
+            if isinstance(error, CallError) and error.status is Status.UNIMPLEMENTED:
                 return False
-            why = channel.refusal or error.details()
             raise Unreachable(
-                f"the engine cannot be asked for BuildKit: {why}", hint="is the engine running?"
+                f"the engine cannot be asked for BuildKit: {error}", hint="is the engine running?"
             ) from error
         self._platforms = tuple(dict.fromkeys(p for worker in workers for p in worker["platforms"]))
         return bool(workers)
@@ -100,20 +96,16 @@ class BuildKit:
         with self._lock:
             if self._closed:
                 raise RunnerError("BuildKit's client is closed")
-            if self._channel is None or self._folder is None:
+            if self._channel is None:
                 from .channel import Channel
 
-                self._folder = SocketFolder(self._below)
-                self._channel = Channel(self._dial, self._folder)
+                self._channel = Channel(self._dial)
             return self._channel
 
     def close(self) -> None:
         """Leave nothing behind; builds that run are canceled. May be called twice, and before anything was built."""
         with self._lock:
             self._closed = True
-            channel, folder = self._channel, self._folder
-            self._channel = self._folder = None
+            channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
-        if folder is not None:
-            folder.close()

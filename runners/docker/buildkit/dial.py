@@ -16,7 +16,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .relay import Connection, SocketConnection
+from .connection import Connection, SocketConnection
 
 if TYPE_CHECKING:
     import docker

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 from taskengine.errors import InvalidInput, TaskEngineError
 
 from . import filesync
+from .connection import SocketConnection
 from .dial import Dial
+from .link import Call, CallError, Status
 from .model import Credentials
-from .relay import SocketConnection
-from .serve import Answer, Call, CallError, Handler, Server, Status
+from .serve import Answer, Handler, Server
 from .tree import Tree
 from .wire import pb
 

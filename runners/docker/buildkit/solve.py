@@ -1,10 +1,11 @@
 """One attempt at one build: opens a session, asks for the build, follows it, and says how it ended.
 
-Loads gRPC; only client.py imports this module, when there is something to build.
+Loads what speaks gRPC; only client.py imports this module, when there is something to build.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import secrets
 import threading
@@ -15,15 +16,17 @@ from typing import Any
 from taskengine.runner import Cancel
 
 from .attrs import entitlements, exporter_attrs, frontend_attrs
+from .call import Outgoing
 from .channel import Channel
 from .dial import Dial, EngineRefused
 from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, hint_for, plain, sounds_lost
+from .link import CallError, Status
 from .locate import line_of
 from .model import BuildOutcome, BuildRequest, Progress
 from .session import Offer, Session
 from .source import Source
 from .watch import Watch, resolved
-from .wire import grpc, pb
+from .wire import pb
 
 #: A build without a deadline of its own ends after a day: no call may wait for ever.
 _LONGEST_S = 24 * 3600.0
@@ -74,17 +77,20 @@ class _Build:
 
     def run(self) -> BuildOutcome:
         deadline = self._request.deadline_s or _LONGEST_S
-        self._solving = self._attempt.channel.solve(self._message(), timeout=deadline)
-        status = self._attempt.channel.status(self._ref, timeout=deadline + _PROGRESS_S)
+        try:
+            self._solving = self._attempt.channel.solve(self._message(), timeout=deadline)
+            status = self._attempt.channel.status(self._ref, timeout=deadline + _PROGRESS_S)
+        except (OSError, EngineRefused, CallError) as error:
+            raise BuildLost(f"the engine does not take a build: {error}") from error
         follower = threading.Thread(target=self._follow, args=(status,), name="buildkit-status", daemon=True)
         follower.start()
         stop_listening = self._attempt.cancel.listen(self._solving.cancel)
         try:
-            response = dict(self._solving.result().ExporterResponse)
-        except grpc.FutureCancelledError:
-            follower.join(_CANCELED_S)
-            raise self._stopped() from None
-        except grpc.RpcError as error:
+            response = dict(pb.SolveResponse.FromString(self._solving.result()).ExporterResponse)
+        except CallError as error:
+            if error.status is Status.CANCELLED and (self._attempt.cancel.is_set or self._trouble is not None):
+                follower.join(_CANCELED_S)
+                raise self._stopped() from None
             self._settle(follower)
             raise self._ended(error) from error
         finally:
@@ -113,10 +119,10 @@ class _Build:
             Cache=cache,
         )
 
-    def _follow(self, status: Any) -> None:
+    def _follow(self, status: Outgoing) -> None:
         try:
-            self._watch.follow(status)
-        except grpc.RpcError:
+            self._watch.follow(map(pb.StatusResponse.FromString, status))
+        except CallError:
             pass  # the build's own answer tells what happened
         except Exception as error:  # noqa: BLE001  (the caller's progress function failed: build() raises it)
             self._trouble = error
@@ -134,23 +140,23 @@ class _Build:
             return self._trouble
         return BuildCanceled(self._attempt.cancel.reason or "canceled")
 
-    def _ended(self, error: Any) -> Exception:
+    def _ended(self, error: CallError) -> Exception:
         """Whose affair the error is: the user's who stopped it, ours, or the author's."""
-        code, text = error.code(), error.details() or ""
+        code, text = error.status, str(error)
         if self._attempt.cancel.is_set:
             return self._stopped()
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if code is Status.DEADLINE_EXCEEDED:
             return BuildCanceled(f"the build took longer than {self._request.deadline_s or _LONGEST_S:g} s")
         if self._session.failure is not None:
             return BuildFailed(self._session.failure.message, hint=self._session.failure.hint)
         culprit = self._watch.culprit()
         blamed = culprit is not None and exit_code_of(culprit.error) is not None
-        gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or self._session.lost
+        gone = code in (Status.UNAVAILABLE, Status.CANCELLED) or self._session.lost
         if (gone or sounds_lost(text)) and not blamed:
             return BuildLost(f"the engine or the connection to it went away during the build: {plain(text)}")
         return self._failed(error, text)
 
-    def _failed(self, error: Any, text: str) -> BuildFailed:
+    def _failed(self, error: CallError, text: str) -> BuildFailed:
         culprit = self._watch.culprit()
         name = culprit.name if culprit is not None else ""
         code = exit_code_of(culprit.error) if culprit is not None else None
@@ -181,12 +187,13 @@ class _Build:
         )
 
 
-def _attached_source(error: Any) -> bytes:
+def _attached_source(error: CallError) -> bytes:
     """What BuildKit attached to its error about the place in the Dockerfile: JSON, or nothing."""
-    details = dict(error.trailing_metadata() or ()).get(_DETAILS)
-    if isinstance(details, bytes):
+    details = dict(error.trailers).get(_DETAILS)
+    if details is not None:
         with contextlib.suppress(Exception):  # what cannot be read is only missing
-            for detail in pb.ErrorStatus.FromString(details).details:
+            decoded = base64.b64decode(details + "=" * (-len(details) % 4))  # gRPC leaves the padding out
+            for detail in pb.ErrorStatus.FromString(decoded).details:
                 if "errdefs.Source" in detail.type_url:
                     return bytes(detail.value)
     return b""

@@ -345,6 +345,6 @@ def test_an_error_in_the_progress_function_stops_the_build_and_is_raised(site: S
         site.buildkit.build(request, cancel=Cancel(), progress=fail)
 
 
-def test_importing_the_package_does_not_load_grpc() -> None:
-    code = "import sys, runners.docker.buildkit; sys.exit('grpc' in sys.modules or 'docker' in sys.modules)"
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, runners.docker.buildkit; sys.exit(bool({'h2', 'google.protobuf', 'docker'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

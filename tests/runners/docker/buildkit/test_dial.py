@@ -19,8 +19,8 @@ import pytest
 from docker.tls import TLSConfig
 
 from runners.docker.buildkit import BuildKit, BuildRequest, EngineRefused, LocalDir, dialer
+from runners.docker.buildkit.connection import Connection, SocketConnection
 from runners.docker.buildkit.dial import _upgrade
-from runners.docker.buildkit.relay import Connection, SocketConnection
 from taskengine.runner import Cancel
 from tests.support.engine import Engine
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from runners.docker.buildkit.relay import SocketConnection
-from runners.docker.buildkit.serve import Answer, Call, CallError, Handler, Server, Status
-from runners.docker.buildkit.wire import grpc
+from runners.docker.buildkit.connection import SocketConnection
+from runners.docker.buildkit.link import Call, CallError, Status
+from runners.docker.buildkit.serve import Answer, Handler, Server
 
 Ask = Callable[..., Any]
 
