@@ -30,6 +30,7 @@ class Engine(Protocol):
         decode: bool = False,
         platform: str | None = None,
     ) -> Iterator[Json]: ...
+    def inspect_distribution(self, image: str, auth_config: Mapping[str, str] | None = None) -> Json: ...
     def push(
         self,
         repository: str,

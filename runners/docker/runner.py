@@ -274,9 +274,10 @@ class DockerRunner:
                         StepRetrying(at=self._ambient.now(), step=step.id, attempt=number, delay=pause, message=why)
                     ),
                 )
-                pushed.append(done)
-                attempt.log.write(step.id, 1, f"pushed {image}@{done.digest}\n".encode())
-                attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=done))
+                pushed.append(done.image)
+                did = "already there:" if done.was_there else "pushed"
+                attempt.log.write(step.id, 1, f"{did} {image}@{done.image.digest}\n".encode())
+                attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=done.image))
         except StepFailed as failure:
             result = failure.result
             return replace(result, images=tuple(pushed))
