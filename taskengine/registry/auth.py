@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Logins:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     source: str = ""
     timeout: float = HELPER_TIMEOUT
+    #: logins that go before all that the configuration says, by key
+    given: Mapping[str, Login] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Logins:
@@ -59,6 +61,8 @@ class Logins:
     def get(self, host: str) -> Login | None:
         """The login for a registry host (`docker.io` or Docker's own key for the Hub), or None."""
         key = auth_key(host)
+        if key in self.given:
+            return self.given[key]
         helper = self.helpers.get(key) or self.store
         found = self._ask(helper, key) if helper else None
         return found or self.auths.get(key)
@@ -75,7 +79,11 @@ class Logins:
                     break
                 if login:
                     found[auth_key(key)] = login
-        return found
+        return found | dict(self.given)
+
+    def giving(self, logins: Mapping[str, Login]) -> Logins:
+        """The same, with these logins by host in front of all others."""
+        return replace(self, given={**self.given, **{auth_key(host): login for host, login in logins.items()}})
 
     def _keys_by_helper(self, on_error: Callable[[TaskEngineError], None] | None) -> list[tuple[str, list[str]]]:
         wanted = [(helper, [key]) for key, helper in self.helpers.items()]

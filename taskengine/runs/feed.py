@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 from taskengine.errors import InvalidInput
 
 _HEADER = struct.Struct(">BBHIQ")
-#: no payload is larger: what a step prints is cut into pieces of at most this
-LARGEST = 1 << 20
+#: what a step prints is cut into pieces of at most this
+LARGEST_PIECE = 1 << 20
+#: no event is larger; the record of a run of 10,000 steps takes a tenth of it
+LARGEST_EVENT = 1 << 26
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,18 +50,21 @@ class Frame(NamedTuple):
         return found
 
 
+_LARGEST = {FrameKind.EVENT: LARGEST_EVENT, FrameKind.LOG: LARGEST_PIECE}
+
+
 def event_frame(at: datetime, event: dict[str, Any]) -> bytes:
     """An event's frame. Raises InvalidInput for one that no reader would take."""
     payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
-    if len(payload) > LARGEST:
-        raise InvalidInput(f"an event of {len(payload)} bytes is larger than the {LARGEST} that a feed takes")
+    if len(payload) > LARGEST_EVENT:
+        raise InvalidInput(f"an event of {len(payload)} bytes is larger than the {LARGEST_EVENT} that a feed takes")
     return _pack(FrameKind.EVENT, at, b"", 0, payload)
 
 
 def log_frames(at: datetime, step: str, stream: int, data: bytes) -> bytes:
     """The frames of a piece of output, as one run of bytes."""
     name = step.encode()
-    pieces = (data[i : i + LARGEST] for i in range(0, len(data), LARGEST))
+    pieces = (data[i : i + LARGEST_PIECE] for i in range(0, len(data), LARGEST_PIECE))
     return b"".join(_pack(FrameKind.LOG, at, name, stream, piece) for piece in pieces)
 
 
@@ -74,7 +79,7 @@ def frames(data: bytes, start: int = 0) -> Iterator[tuple[int, Frame]]:
     view, at = memoryview(data), start
     while len(view) - at >= _HEADER.size:
         kind, stream, name_size, size, micros = _HEADER.unpack_from(view, at)
-        if kind not in (FrameKind.EVENT, FrameKind.LOG) or size > LARGEST or stream > 2:
+        if stream > 2 or size > _LARGEST.get(kind, -1):
             raise InvalidInput(f"byte {at} is not the beginning of a frame", hint="the feed is damaged")
         begin = at + _HEADER.size + name_size
         end = begin + size

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskengine.errors import InvalidInput
-from taskengine.runs.feed import LARGEST, FrameKind, event_frame, frames, log_frames, whole
+from taskengine.runs.feed import LARGEST_EVENT, LARGEST_PIECE, FrameKind, event_frame, frames, log_frames, whole
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def test_what_went_in_comes_out_in_order() -> None:
 
 
 def test_a_piece_larger_than_a_frame_is_cut_and_none_of_it_is_lost() -> None:
-    data = b"x" * (LARGEST * 2 + 1)
+    data = b"x" * (LARGEST_PIECE * 2 + 1)
     assert b"".join(frame.payload for _, frame in frames(log_frames(AT, "s", 1, data))) == data
 
 
@@ -55,4 +55,4 @@ def test_a_step_name_that_is_no_text_is_refused() -> None:
 
 def test_an_event_that_no_reader_would_take_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        event_frame(AT, {"event": "notice", "message": "x" * LARGEST})
+        event_frame(AT, {"event": "notice", "message": "x" * LARGEST_EVENT})

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from taskengine.errors import InvalidInput
-from taskengine.service.spec import Build, RunSpec
+from taskengine.runs.spec import Build, RunSpec
 
 
 def test_a_spec_survives_json() -> None:
