@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runners.docker import lanes, sandbox
@@ -219,10 +220,20 @@ class DockerRunner:
             return mode, aliases, (f"{workspace}:{WORKSPACE}", f"{home}:{HOME}", *extras)
 
         attempt.hold(True)
+        unlisten = self._scope.upload.listen(partial(self._uploading, step, attempt))
         try:
             return wait(in_thread(find, f"place-{step.id}"), attempt.cancel)
         finally:
+            unlisten()
             attempt.hold(False)
+
+    def _uploading(self, step: PlannedStep, attempt: Attempt, sent: int, over: bool) -> None:
+        attempt.emit(
+            StepProgress(
+                at=self._ambient.now(), step=step.id, vertex="upload:workspace", name="sending the context",
+                status="done" if over else "started", current=sent,
+            )
+        )  # fmt: skip
 
     def _network(self, step: PlannedStep) -> tuple[str, tuple[str, ...]]:
         """The network mode of the step's container and its names there."""

@@ -20,6 +20,7 @@ from runners.docker.engine import Engine
 from runners.docker.login import config_json
 from runners.docker.once import Once
 from runners.docker.sweep import ROLE_LABEL, RUN_LABEL, STEP_LABEL
+from runners.docker.upload import Upload
 from runners.docker.workspace import pack
 from taskengine.errors import InvalidInput, RunnerError
 from taskengine.plan.model import HOME, WORKSPACE, Plan
@@ -41,6 +42,8 @@ class Scope:
         self._architecture = architecture
         self._is_local = is_local
         self._once = Once()
+        #: of the context into the workspace
+        self.upload = Upload()
         self._stopped = threading.Event()
         self._networks = {n.name: n for n in plan.networks}
         self._secret_volumes = {v.name: v for v in plan.volumes}
@@ -94,7 +97,8 @@ class Scope:
         folder = self._context.context_dir
         if folder is not None:
             with pack(Path(folder), prefix=WORKSPACE.lstrip("/"), stop=self._stopped.is_set) as stream:
-                self._put("/", stream)
+                self._put("/", self.upload.counted(stream))
+            self.upload.end()
         return volume
 
     def open_folders(self) -> None:

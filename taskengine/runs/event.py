@@ -61,7 +61,8 @@ class StepRetrying(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepProgress(Event):
-    """Progress inside a step: one BuildKit vertex, or one pull or push. `status` is one of started, cached, done,
+    """Progress inside a step: one BuildKit vertex, one pull or push (`vertex` begins with `pull:` or `push:`), or the
+    upload of the context that the step waits for (`upload:workspace`). `status` is one of started, cached, done,
     error; `current` and `total` count bytes when known."""
 
     kind = "step.progress"

@@ -71,7 +71,13 @@ class PlainView:
             self._words.say(*line)
 
     def _progress(self, event: StepProgress) -> None:
-        """One line for each image that is pulled or pushed. What a build does stands in its log already."""
+        """One line for each image that is pulled or pushed, and one when the context takes its time to travel. What a
+        build does stands in its log already."""
+        if event.vertex.startswith("upload:"):
+            if ("", event.vertex) not in self._told:
+                self._told.add(("", event.vertex))
+                self._words.say(event.name)
+            return
         if not event.vertex.startswith(("pull:", "push:")):
             return
         what = event.name.partition(": ")[0]

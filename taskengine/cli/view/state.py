@@ -78,7 +78,10 @@ class RunState:
         """Remember a step's newest line of output."""
         text = plain_text(text).strip()
         if text:
-            self._step(step_id).last_line = text[:400]
+            step = self._step(step_id)
+            step.last_line = text[:400]
+            if step.vertex.startswith(_BEFORE):  # over now, for the step speaks itself
+                step.vertex = step.doing = ""
 
     def tree(self) -> list[TreeRow]:
         """The steps as a tree: each under the last of the steps it waits for. Made once."""
@@ -117,7 +120,7 @@ class RunState:
         else:
             step.done += 1
             if step.vertex == event.vertex:
-                step.doing = name
+                step.doing = "" if event.vertex.startswith(_BEFORE) else name
 
 
 def _part(current: int, total: int) -> str:
@@ -128,6 +131,8 @@ def _part(current: int, total: int) -> str:
     return f" {size(current)}" if current else ""
 
 
+#: what is done for a step before it starts: its vertexes begin so
+_BEFORE = ("pull:", "upload:")
 #: deeper levels are drawn at this depth, so that a long chain does not run out of a narrow terminal
 DEEPEST = 6
 

@@ -51,6 +51,26 @@ def test_a_running_step_shows_its_time_and_last_line() -> None:
     assert row.endswith("a    2.5s  compiling")
 
 
+def test_a_step_that_waits_for_the_upload_shows_how_much_has_travelled() -> None:
+    def upload(status: str, current: int) -> StepProgress:
+        return StepProgress(
+            at=AT, step="a", vertex="upload:workspace", name="sending the context", status=status, current=current
+        )
+
+    state = started(("a", ()))
+    rows = shown(state, StepStarted(at=AT, step="a", attempt=1), upload("started", 12_300_000))
+    assert rows[0].endswith("sending the context 12.3 MB")
+    assert "sending" not in shown(state, upload("done", 20_000_000))[0]
+
+
+def test_a_step_that_speaks_is_shown_with_its_line_and_no_longer_with_its_pull() -> None:
+    state = started(("a", ()))
+    pull = StepProgress(at=AT, step="a", vertex="pull:x:1", name="pull x: Download complete", status="started")
+    shown(state, StepStarted(at=AT, step="a", attempt=1), pull)
+    state.line("a", "hello")
+    assert shown(state)[0].endswith("hello")
+
+
 def test_a_waiting_step_names_what_it_waits_for() -> None:
     rows = shown(started(("a", ()), ("b", ()), ("c", ("a", "b"))), finished("a"))
     assert "waits for b" in rows[-2] or any(row.endswith("waits for b") for row in rows)

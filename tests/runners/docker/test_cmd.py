@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from runners.docker.upload import Upload
 from taskengine.runner import Cancel
-from taskengine.runs.event import Event, StepFinished, StepStarted
+from taskengine.runs.event import Event, StepFinished, StepProgress, StepStarted
 from taskengine.runs.model import Reason
 from tests.runners.docker.conftest import NOTHING, Log, RunTask, remove_kept
 from tests.support.engine import Engine
@@ -35,6 +36,43 @@ def test_steps_share_the_workspace_and_see_the_context(run_task: RunTask, tmp_pa
     )
     assert done.text("b") == "from the author\nfrom the author\n"
     assert not (context / "copied").exists()
+
+
+def test_a_step_that_waits_for_a_long_upload_tells_how_much_has_travelled(
+    run_task: RunTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = tmp_path / "ctx"
+    context.mkdir()
+    (context / "big").write_bytes(bytes(1 << 20))
+    listening = threading.Event()
+    listen = Upload.listen
+
+    def listen_and_say(upload: Upload, hearer: Any) -> Any:
+        unlisten = listen(upload, hearer)
+        listening.set()
+        return unlisten
+
+    class Patient:
+        """Sends nothing before a step waits for it."""
+
+        def __init__(self, api: Any) -> None:
+            self._api = api
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._api, name)
+
+        def put_archive(self, *args: Any) -> Any:
+            assert listening.wait(30)
+            return self._api.put_archive(*args)
+
+    monkeypatch.setattr(Upload, "listen", listen_and_say)
+    monkeypatch.setattr("runners.docker.upload.PAUSE", 0)
+    done = run_task("steps:\n  - {id: a, cmd: busybox:1 ls}\n", context=context, wrap=Patient)
+    assert done.text("a") == "big\n"
+    told = [e for e in done.events if isinstance(e, StepProgress) and e.vertex == "upload:workspace"]
+    assert [e.status for e in told] == ["started"] * (len(told) - 1) + ["done"]
+    assert {(e.step, e.name) for e in told} == {("a", "sending the context")}
+    assert told[-1].current > 1 << 20
 
 
 def test_what_dockerignore_names_and_version_control_stay_at_home(run_task: RunTask, tmp_path: Path) -> None:
