@@ -74,12 +74,20 @@ BUILD_OPTIONS: tuple[Option, ...] = (
     _refused("stream", "contexts are always sent as needed"),
 )
 
+
+def _run_options() -> tuple[Option, ...]:
+    from taskengine.plan.cmdline import RUN_OPTIONS
+
+    return RUN_OPTIONS
+
+
 _READER = OptionReader(
     BUILD_OPTIONS,
     command="a build line (docker build)",
     interspersed=True,
     unknown="E414",
     values={"shm-size": values.size_bytes, "ulimit": values.ulimit},
+    other=lambda: ("docker run", "cmd", _run_options()),
 )
 _ONLY_FALSE = frozenset({"provenance", "sbom"})
 _IGNORED = frozenset(option.name for option in BUILD_OPTIONS if option.ignored) - {"load"}

@@ -132,8 +132,20 @@ _VALUES: dict[str, Callable[[str], object]] = {
     "ulimit": values.ulimit,
 }
 
+
+def _build_options() -> tuple[Option, ...]:
+    from taskengine.plan.buildline import BUILD_OPTIONS
+
+    return BUILD_OPTIONS
+
+
 _READER = OptionReader(
-    RUN_OPTIONS, command="a cmd line (docker run)", interspersed=False, unknown="E403", values=_VALUES
+    RUN_OPTIONS,
+    command="a cmd line (docker run)",
+    interspersed=False,
+    unknown="E403",
+    values=_VALUES,
+    other=lambda: ("docker build", "build", _build_options()),
 )
 _IGNORED = frozenset(option.name for option in RUN_OPTIONS if option.ignored)
 

@@ -54,7 +54,8 @@ class Parsed:
 
 class OptionReader:
     """Reads words by a table of options. `command` is how messages call the line; `values` are the readers of those
-    options whose value must have a meaning, by name: each raises InvalidInput for one that has none."""
+    options whose value must have a meaning, by name: each raises InvalidInput for one that has none. `other` tells the
+    command that these options are easily mixed up with, the steps that run it, and its options."""
 
     def __init__(
         self,
@@ -64,9 +65,11 @@ class OptionReader:
         interspersed: bool,
         unknown: str,
         values: Mapping[str, Callable[[str], object]],
+        other: Callable[[], tuple[str, str, Sequence[Option]]],
     ) -> None:
         self._command = command
         self._values = values
+        self._other = other
         self._interspersed = interspersed
         self._unknown_code = unknown
         self._long: Mapping[str, Option] = {
@@ -104,13 +107,11 @@ class OptionReader:
         name, equals, value = word.text[2:].partition("=")
         option = self._long.get(name)
         if option is None:
-            hint = did_you_mean(name, self._long)
-            raise LineError(
-                self._unknown_code,
-                f"{self._command} has no option '--{name}'",
-                word.start,
-                hint.replace("'", "'--", 1) if hint else "the reference of the task format lists the options",
-            )
+            near = did_you_mean(name, [known for known, option in self._long.items() if not option.refused])
+            whose, hint = self._of_other(name)
+            if near is not None:
+                hint = near.replace("'", "'--", 1)
+            raise LineError(self._unknown_code, f"{self._command} has no option '--{name}'{whose}", word.start, hint)
         self._check(option, f"--{name}", word)
         if not option.takes_value:
             if not equals or _truth(value, word):
@@ -126,12 +127,11 @@ class OptionReader:
         for index, letter in enumerate(cluster):
             option = self._short.get(letter)
             if option is None:
-                raise LineError(
-                    self._unknown_code,
-                    f"{self._command} has no option '-{letter}'",
-                    word.start,
-                    f"did you mean '--{cluster}'?" if cluster in self._long else None,
-                )
+                whose, hint = self._of_other(letter)
+                if cluster in self._long:
+                    hint = f"did you mean '--{cluster}'?"
+                message = f"{self._command} has no option '-{letter}'{whose}"
+                raise LineError(self._unknown_code, message, word.start, hint)
             self._check(option, f"-{letter}", word)
             following = cluster[index + 1 :]
             if not option.takes_value:
@@ -171,6 +171,17 @@ class OptionReader:
             except InvalidInput as error:
                 raise LineError("E405", f"--{option.name}: {error}", word.start, error.hint) from None
         options.append((option.name, value))
+
+    def _of_other(self, name: str) -> tuple[str, str]:
+        """Words about an unknown option that the other command may have, and a hint."""
+        command, steps, options = self._other()
+        hint = f"leave it out here; it has a meaning in {steps} steps"
+        for option in options:
+            if name in (option.name, option.alias):
+                return f": it is one of {command}", hint
+            if name == option.short:
+                return f": it is one of {command} (--{option.name})", hint
+        return "", "the reference of the task format lists the options"
 
     def _check(self, option: Option, shown: str, word: Word) -> None:
         if option.refused:

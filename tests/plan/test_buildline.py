@@ -88,6 +88,27 @@ def test_a_wrong_line_says_what_and_where(text: str, code: str, offset: int) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("--pul .", "a build line (docker build) has no option '--pul'", "did you mean '--pull'?"),
+        ("--cpu-share 2 .", "a build line (docker build) has no option '--cpu-share'", "did you mean '--cpu-shares'?"),
+        ("--cpus 2 .", "a build line (docker build) has no option '--cpus': it is one of docker run", "in cmd steps"),
+        (
+            "--volume a:b .",
+            "a build line (docker build) has no option '--volume': it is one of docker run",
+            "leave it out here",
+        ),
+        ("-v a:b .", "a build line (docker build) has no option '-v': it is one of docker run (--volume)", ""),
+    ],
+)
+def test_an_unknown_option_is_told_with_what_may_be_meant(text: str, message: str, hint: str) -> None:
+    with pytest.raises(LineError) as caught:
+        parse_build(text)
+    assert caught.value.message == message
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
     ("tags", "wanted"),
     [
         (("reg.example.com/team/app:1",), "reg.example.com/team/app:cache_nightly_b"),

@@ -128,3 +128,8 @@ def test_a_value_that_means_nothing_is_told_before_the_run(text: str, offset: in
 
 def test_what_stands_after_the_image_is_not_looked_at() -> None:
     assert parse_cmd("x -m lots -p abc").args == ("-m", "lots", "-p", "abc")
+
+
+def test_an_option_of_docker_build_is_told_as_such() -> None:
+    with pytest.raises(LineError, match=r"no option '--build-arg': it is one of docker build$"):
+        parse_cmd("--build-arg A=1 busybox")

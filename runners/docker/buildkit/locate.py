@@ -10,9 +10,14 @@ import contextlib
 import json
 import re
 
+from taskengine.dockerfile.instruction import flag_value
+from taskengine.dockerfile.model import Instruction
 from taskengine.dockerfile.parse import parse
+from taskengine.errors import InvalidInput
+from taskengine.registry.reference import ImageReference
 
 _SAID = re.compile(r"dockerfile parse error (?:on )?line (\d+)")
+_METADATA = re.compile(r"load metadata for (\S+)")
 _STAGE = re.compile(r"\[[^\]]*\] ")
 _VARIABLE = re.compile(r"\\\$(?:\\\{.*?\\\}|\w+)")
 
@@ -37,8 +42,24 @@ def _of_vertex(dockerfile: bytes, vertex: str) -> int | None:
     wanted = _STAGE.sub("", vertex, count=1)
     wanted = " ".join(wanted.split())
     found, _ = parse(dockerfile.decode("utf-8", "replace"))
+    if image := _METADATA.fullmatch(wanted):
+        return next((i.line for i in found.instructions if _takes(i, image[1])), None)
     lines = [i.line for i in found.instructions if _names((i.keyword, *i.flags, i.rest), wanted)]
     return lines[0] if len(lines) == 1 else None
+
+
+def _takes(instruction: Instruction, image: str) -> bool:
+    """Whether an instruction can be the one that asks for an image, by its full name; the first that does is told."""
+    if instruction.keyword == "FROM":
+        word = instruction.words[0] if instruction.words else ""
+    else:
+        word = flag_value(instruction, "from") if instruction.keyword == "COPY" else ""
+    if "$" in word:
+        return re.fullmatch(".*" + _VARIABLE.sub(".*", re.escape(word)) + ".*", image) is not None
+    try:
+        return bool(word) and ImageReference.parse(word).normalised == image
+    except InvalidInput:
+        return False
 
 
 def _names(parts: tuple[str, ...], wanted: str) -> bool:

@@ -160,12 +160,16 @@ class _Build:
         culprit = self._watch.culprit()
         name = culprit.name if culprit is not None else ""
         code = exit_code_of(culprit.error) if culprit is not None else None
+        dockerfile = self._attempt.source.dockerfile
+        line = line_of(dockerfile, message=text, vertex=name, source=_attached_source(error))
+        message = plain(text) if code is None else f"{name}: exit code {code}"
+        where = f"{self._request.dockerfile}:{line}: " if line is not None and f"line {line}" not in message else ""
         return BuildFailed(
-            plain(text) if code is None else f"{name}: exit code {code}",
+            where + message,
             hint=hint_for(text),
             exit_code=code,
             vertex=name,
-            line=line_of(self._attempt.source.dockerfile, message=text, vertex=name, source=_attached_source(error)),
+            line=line,
             log=self._watch.last_lines(culprit.digest) if culprit is not None else (),
         )
 

@@ -58,6 +58,8 @@ FROM one
 RUN exit 2
 COPY $V/x y
 RUN exit 2
+FROM --platform=linux/amd64 other:1
+COPY --from=reg.example.com/tools:1 a b
 """
 
 
@@ -70,6 +72,11 @@ RUN exit 2
         ({"message": "", "vertex": "[stage-1 2/4] RUN exit 2"}, None),  # it stands there twice
         ({"message": "dockerfile parse error on line 7: x", "vertex": ""}, 7),
         ({"message": "", "vertex": "x", "source": b'{"ranges":[{"start":{"line":8},"end":{"line":8}}]}'}, 8),
+        ({"message": "", "vertex": "[one internal] load metadata for docker.io/library/base:7"}, 2),
+        ({"message": "", "vertex": "[internal] load metadata for docker.io/library/base:7"}, 2),
+        ({"message": "", "vertex": "[internal] load metadata for docker.io/library/other:1"}, 11),
+        ({"message": "", "vertex": "[internal] load metadata for reg.example.com/tools:1"}, 12),
+        ({"message": "", "vertex": "[internal] load metadata for docker.io/docker/dockerfile:1"}, None),
         ({"message": "", "vertex": "exporting to image", "source": b"\x0a\x00"}, None),
     ],
 )
