@@ -118,7 +118,7 @@ def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[st
     """What has to be hidden because a step is handed this machine's registry logins. Asks no helper program."""
     import base64
 
-    from runners.docker.policy import is_docker_cli
+    from taskengine.plan.policy import is_docker_cli
     from taskengine.registry.auth import Logins
 
     handed = any(step.cmd is not None and (allowed or is_docker_cli(step.cmd.image)) for step in plan.steps)

@@ -1,23 +1,14 @@
-"""Which steps reach for the engine's host, and which are handed what belongs to the user: decisions only.
+"""Which containers reach for the engine's host: decisions only.
 
-Pure: reads the body of ContainerCreate and names of images. Must not know the engine or the run.
+Pure: reads the body of ContainerCreate. Must not know the engine or the run.
 """
 
 from __future__ import annotations
 
 from runners.docker.container import Config
-from taskengine.errors import InvalidInput
-from taskengine.registry.reference import HUB_DOMAIN, ImageReference
+from taskengine.plan.policy import is_usual_capability
 
-#: what every container has unless it is taken away; asking for it asks for nothing
-_USUAL_CAPABILITIES = frozenset(
-    {
-        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-        "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-    }
-)  # fmt: skip
 _NAMESPACES = {"PidMode": "pid", "IpcMode": "ipc", "UTSMode": "uts", "UsernsMode": "userns", "CgroupnsMode": "cgroupns"}
-_DOCKER_CLI = frozenset({"library/docker", "library/buildx", "docker/buildx-bin", "docker/buildx", "docker/docker"})
 
 
 def host_access(config: Config) -> tuple[str, ...]:
@@ -40,7 +31,7 @@ def host_access(config: Config) -> tuple[str, ...]:
         for key, option in _NAMESPACES.items()
         if host.get(key) == "host" or str(host.get(key, "")).startswith("container:")
     ]
-    found += [f"--cap-add {name}" for name in host.get("CapAdd", ()) if _bare(name) not in _USUAL_CAPABILITIES]
+    found += [f"--cap-add {name}" for name in host.get("CapAdd", ()) if not is_usual_capability(name)]
     found += [
         f"--security-opt {option}"
         for option in host.get("SecurityOpt", ())
@@ -50,20 +41,6 @@ def host_access(config: Config) -> tuple[str, ...]:
     return tuple(found)
 
 
-def is_docker_cli(image: str) -> bool:
-    """Whether an image is Docker's own with the docker command or buildx in it, from Docker Hub. Anybody may call an
-    image of theirs `docker`; those get nothing."""
-    try:
-        reference = ImageReference.parse(image)
-    except InvalidInput:
-        return False
-    return reference.domain == HUB_DOMAIN and reference.path in _DOCKER_CLI
-
-
 def _is_path(bind: str) -> bool:
     source, colon, _ = bind.partition(":")
     return bool(colon) and ("/" in source or "\\" in bind)
-
-
-def _bare(capability: str) -> str:
-    return capability.upper().removeprefix("CAP_")

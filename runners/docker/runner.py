@@ -23,7 +23,7 @@ from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
 from runners.docker.once import Canceled, Crew, in_thread, wait
-from runners.docker.policy import host_access, is_docker_cli
+from runners.docker.policy import host_access
 from runners.docker.pulse import Pulse
 from runners.docker.push import Pusher
 from runners.docker.sandboxes import Sandboxes
@@ -32,6 +32,7 @@ from runners.docker.sweep import KEEP_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
 from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
+from taskengine.plan.policy import is_docker_cli
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, RunContext
 from taskengine.runs.event import ImageReady, Notice, StepProgress, StepRetrying

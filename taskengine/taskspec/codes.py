@@ -1,7 +1,8 @@
 """Every code a problem of a task file can have: what it means and how to mend it. docs/problems.md is made from this.
 
 Data only. Codes are never given to another meaning: E1 the file and its YAML, E2 aliases and templates, E3 what steps,
-networks, volumes and env mean together, E4 cmd, build and push lines, E5 secrets, W warnings (errors with --strict).
+networks, volumes and env mean together, E4 cmd, build and push lines, E5 secrets, E6 what a shared server
+grants, W warnings (errors with --strict).
 """
 
 from __future__ import annotations
@@ -209,6 +210,48 @@ _TABLE = (
         "Give it by --secret ID=VALUE, or set a provider up.",
     ),
     Code("E507", "Secret is no text", "The value of a secret is not UTF-8.", "Store it as base64."),
+    Code(
+        "E601",
+        "Rights on the host",
+        "The step asks for rights on the engine's host, which a shared server does not give by default.",
+        "Do without them, or let an operator grant `privileged` to the task.",
+    ),
+    Code(
+        "E602",
+        "The engine's socket",
+        "The step reaches for the engine's socket, or runs an image that needs it. Whoever has it can do everything.",
+        "Build and push by `build` and `push` steps, or let an operator grant `docker-socket` to the task.",
+    ),
+    Code(
+        "E603",
+        "Networks of the host",
+        "The step joins a network that its run did not make.",
+        "Declare it under `networks:`, or let an operator grant `host-network` to the task.",
+    ),
+    Code(
+        "E604",
+        "Ports of the host",
+        "The step publishes a port on the engine's host.",
+        "Steps of a run reach each other by their ids; else let an operator grant `host-ports` to the task.",
+    ),
+    Code(
+        "E605",
+        "Mounts of the host",
+        "The step mounts a directory of the engine's host, or a volume that its run did not make.",
+        "Use /workspace or `volumes:` of the task, or let an operator grant `host-mounts` to the task.",
+    ),
+    Code(
+        "E606",
+        "Isolation",
+        "The step asks for another isolation than the engine's own.",
+        "Leave it out, or let an operator grant `isolation` to the task.",
+    ),
+    Code(
+        "E607",
+        "A push to another registry",
+        "The step pushes with the worker's own logins to a registry that is not the run's.",
+        "Give the task a credential for it, or let an operator grant `registry:HOST` to the task.",
+    ),
     Code(
         "W101",
         "Unknown property",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runners.docker.container import Place, container_config
-from runners.docker.policy import host_access, is_docker_cli
+from runners.docker.policy import host_access
 from taskengine.plan.cmdline import parse_cmd
 from taskengine.plan.model import PlannedStep, StepType
+from taskengine.plan.policy import is_docker_cli
 
 
 def asked(line: str, *, privileged: bool = False) -> tuple[str, ...]:
