@@ -97,6 +97,7 @@ def engine_platform(using: Settings) -> str:
 
 def runner_for(context: RunContext, using: Settings) -> DockerRunner:
     """The Docker runner for one run, on the engine of this environment. Raises Unreachable."""
+    from runners.docker.buildkit import find_buildkitd
     from runners.docker.journal import Journal
     from runners.docker.runner import DockerRunner
     from taskengine.ambient import Ambient
@@ -111,6 +112,7 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         logins=Logins.read(using.environ),
         ambient=Ambient.system(),
         contexts=contexts_for(context.run_id, using, files=False),
+        buildkitd=find_buildkitd(using.environ),
     )
 
 

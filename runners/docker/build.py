@@ -1,4 +1,4 @@
-"""Carries out a `build` step with the engine's own BuildKit.
+"""Carries out a `build` step with the engine's own BuildKit, or with a buildkitd that the user named.
 
 Decides where the context comes from, so that as little as possible travels: the author's folder while no step can have
 changed the workspace, else the workspace itself, as a folder where the engine shares our file system and as an archive
@@ -20,18 +20,21 @@ from runners.docker.buildkit import (
     BuildCanceled,
     BuildFailed,
     BuildKit,
+    Buildkitd,
     BuildRequest,
     ContextSource,
     LocalDir,
     TarStream,
     Text,
     Ulimit,
+    buildkitd_dialer,
     dialer,
 )
 from runners.docker.buildkit.ignore import parse_lines
 from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.engine import Engine
 from runners.docker.failure import fail, sounds_unreachable
+from runners.docker.load import load_image
 from runners.docker.login import build_credentials
 from runners.docker.progress import BuildLog
 from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
@@ -66,6 +69,7 @@ class Builder:
         *,
         temp_dir: Path,
         contexts: Contexts | None = None,
+        buildkitd: Buildkitd | None = None,
     ) -> None:
         self._api = api
         self._context = context
@@ -73,6 +77,7 @@ class Builder:
         self._logins = logins
         self._temp_dir = temp_dir
         self._contexts = contexts
+        self._buildkitd = buildkitd
         self._lock = threading.Lock()
         self._buildkit: BuildKit | None = None
         self._pristine = True
@@ -105,14 +110,16 @@ class Builder:
     def _images(self, line: BuildLine, image_id: str) -> tuple[ImageResult, ...]:
         size = None
         if image_id:
-            size = int(self._api.inspect_image(image_id)["Size"])
+            # one that was built elsewhere is known by the id that the engine gave it when it was loaded
+            found = self._api.inspect_image(line.tags[0] if self._buildkitd and line.tags else image_id)
+            image_id, size = str(found["Id"]), int(found["Size"])
         names = [ImageReference.parse(tag).familiar for tag in line.tags] or [""]
         return tuple(ImageResult(reference=name, image_id=image_id, size=size) for name in names)
 
     def _client(self) -> BuildKit:
         with self._lock:
             if self._buildkit is None:
-                self._buildkit = BuildKit(dialer(cast("APIClient", self._api)))
+                self._buildkit = self._dial()
             client = self._buildkit
         if not client.available():
             raise fail(
@@ -120,6 +127,15 @@ class Builder:
                 hint="use Docker 18.09 or newer (Podman has no BuildKit), or run the step `cmd: docker build ...`",
             )  # fmt: skip
         return client
+
+    def _dial(self) -> BuildKit:
+        if self._buildkitd is None:
+            return BuildKit(dialer(cast("APIClient", self._api)))
+        return BuildKit(
+            buildkitd_dialer(self._buildkitd),
+            load=lambda archive: load_image(self._api, archive),
+            name=f"buildkitd at {self._buildkitd.address}",
+        )
 
     def close(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ class Engine(Protocol):
     def import_image_from_data(
         self, data: bytes, repository: str | None = None, tag: str | None = None, changes: list[str] | None = None
     ) -> str: ...
+    def load_image(self, data: Iterable[bytes], quiet: bool | None = None) -> Iterator[Json]: ...
     def pull(
         self,
         repository: str,

@@ -40,6 +40,7 @@ from taskengine.runs.model import ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
     from runners.docker.build import Builder
+    from runners.docker.buildkit.daemon import Buildkitd
     from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
 
@@ -70,8 +71,10 @@ class DockerRunner:
         logins: Logins,
         ambient: Ambient,
         contexts: Contexts | None = None,
+        buildkitd: Buildkitd | None = None,
     ) -> None:
         self._api = api
+        self._buildkitd = buildkitd
         self._contexts = contexts
         self._endpoint = endpoint
         self._context = context
@@ -117,7 +120,7 @@ class DockerRunner:
 
         return Builder(
             self._api, self._context, self._scope, self._logins,
-            temp_dir=self._journal.temp_dir, contexts=self._contexts,
+            temp_dir=self._journal.temp_dir, contexts=self._contexts, buildkitd=self._buildkitd,
         )  # fmt: skip
 
     def _facts(self) -> Facts:

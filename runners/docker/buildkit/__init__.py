@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .client import BuildKit
 from .connection import Connection
+from .daemon import Buildkitd, buildkitd_dialer, find_buildkitd
 from .dial import Dial, EngineRefused, dialer
 from .failure import BuildCanceled, BuildFailed, BuildLost
 from .model import (
@@ -33,6 +34,7 @@ __all__ = [
     "BuildLost",
     "BuildOutcome",
     "BuildRequest",
+    "Buildkitd",
     "Connection",
     "ContextSource",
     "Credentials",
@@ -48,5 +50,7 @@ __all__ = [
     "VertexLog",
     "VertexStatus",
     "VertexUpdate",
+    "buildkitd_dialer",
     "dialer",
+    "find_buildkitd",
 ]

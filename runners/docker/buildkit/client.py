@@ -20,6 +20,7 @@ from .source import read_source
 
 if TYPE_CHECKING:
     from .channel import Channel
+    from .receive import Load
 
 _ANSWER_S = 10.0
 
@@ -30,12 +31,22 @@ Guard = Callable[[bytes, BuildRequest], None]
 class BuildKit:
     """Thread-safe; several builds may run at once, each with a session of its own, over one channel.
 
-    `guard` sees every Dockerfile before the engine does, and raises what build() then raises.
+    `guard` sees every Dockerfile before the engine does, and raises what build() then raises. `load` is for a BuildKit
+    that is not the engine's own: it is given each image as an archive, to bring it to the engine.
     """
 
-    def __init__(self, dial: Dial, *, guard: Guard = refuse_what_cannot_be_built) -> None:
+    def __init__(
+        self,
+        dial: Dial,
+        *,
+        guard: Guard = refuse_what_cannot_be_built,
+        load: Load | None = None,
+        name: str = "the engine",
+    ) -> None:
         self._dial = dial
         self._guard = guard
+        self._load = load
+        self._name = name
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._closed = False
@@ -65,7 +76,7 @@ class BuildKit:
             if isinstance(error, CallError) and error.status is Status.UNIMPLEMENTED:
                 return False
             raise Unreachable(
-                f"the engine cannot be asked for BuildKit: {error}", hint="is the engine running?"
+                f"{self._name} cannot be asked for BuildKit: {error}", hint=f"is {self._name} running?"
             ) from error
         self._platforms = tuple(dict.fromkeys(p for worker in workers for p in worker["platforms"]))
         return bool(workers)
@@ -81,7 +92,9 @@ class BuildKit:
         channel = self._open()
         from .solve import Attempt
 
-        attempt = Attempt(channel=channel, dial=self._dial, source=source, cancel=cancel, progress=progress)
+        attempt = Attempt(
+            channel=channel, dial=self._dial, source=source, cancel=cancel, progress=progress, load=self._load
+        )
         for last in (False, True):
             try:
                 return attempt.run(request)

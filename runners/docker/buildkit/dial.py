@@ -56,18 +56,18 @@ def _connector(api: docker.APIClient) -> Callable[[], Connection]:
     url = str(api.base_url)
     adapter: Any = getattr(api, "_custom_adapter", None)
     if (path := getattr(adapter, "socket_path", None)) is not None:
-        return lambda: _unix(path)
+        return lambda: connect_unix(path)
     if (dial := getattr(adapter, "dial", None)) is not None:
         return lambda: SocketConnection(dial())
     where = urllib.parse.urlsplit(url)
     host, port = where.hostname or "localhost", where.port or (2376 if where.scheme == "https" else 2375)
     if where.scheme == "https":
         context, name = _tls_context(api, host)
-        return lambda: TlsConnection(_tcp(host, port), context, name)
-    return lambda: SocketConnection(_tcp(host, port))
+        return lambda: TlsConnection(connect_tcp(host, port), context, name)
+    return lambda: SocketConnection(connect_tcp(host, port))
 
 
-def _unix(path: str) -> Connection:
+def connect_unix(path: str) -> Connection:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(_TIMEOUT_S)
@@ -78,7 +78,7 @@ def _unix(path: str) -> Connection:
     return SocketConnection(sock)
 
 
-def _tcp(host: str, port: int) -> socket.socket:
+def connect_tcp(host: str, port: int) -> socket.socket:
     sock = socket.create_connection((host, port), timeout=_TIMEOUT_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed

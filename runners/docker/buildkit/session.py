@@ -21,6 +21,7 @@ from .connection import SocketConnection
 from .dial import Dial
 from .link import Call, CallError, Status
 from .model import Credentials
+from .receive import Load, receiver
 from .serve import Answer, Handler, Server
 from .tree import Tree
 from .wire import pb
@@ -37,6 +38,8 @@ class Offer:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     credentials: Credentials | None = field(default=None, repr=False)
+    #: takes the image that a standalone buildkitd sends
+    load: Load | None = None
 
 
 class Session:
@@ -74,6 +77,8 @@ class Session:
         yield "/moby.buildkit.secrets.v1.Secrets/GetSecret", _one(pb.GetSecretRequest, self._secret)
         if self._offer.upload is not None:
             yield "/moby.upload.v1.Upload/Pull", self._pull
+        if self._offer.load is not None:
+            yield "/moby.filesync.v1.FileSend/DiffCopy", self._receive
         if self._offer.ssh:
             yield "/moby.sshforward.v1.SSH/CheckAgent", _one(pb.CheckAgentRequest, self._check_agent)
             yield "/moby.sshforward.v1.SSH/ForwardAgent", self._forward_agent
@@ -109,6 +114,13 @@ class Session:
         with self._reading(), self._offer.upload() as stream:
             while data := stream.read(64 * 1024):
                 yield pb.BytesMessage(data=data).SerializeToString()
+
+    def _receive(self, requests: Iterable[bytes], call: Call) -> Answer:
+        assert self._offer.load is not None  # noqa: S101  (announced only when there is one)
+        try:
+            yield from receiver(self._offer.load)(requests, call)
+        except TaskEngineError as error:
+            raise self._give_up(error) from error
 
     def _credentials(self, request: Any) -> Any:
         host = "docker.io" if request.Host == _HUB else request.Host

@@ -23,6 +23,7 @@ from .failure import BuildCanceled, BuildFailed, BuildLost, exit_code_of, hint_f
 from .link import CallError, Status
 from .locate import line_of
 from .model import BuildOutcome, BuildRequest, Progress
+from .receive import Load
 from .session import Offer, Session
 from .source import Source
 from .watch import Watch, resolved
@@ -44,6 +45,8 @@ class Attempt:
     source: Source
     cancel: Cancel
     progress: Callable[[Progress], None]
+    #: None where the engine itself builds, and keeps the image
+    load: Load | None = None
 
     def run(self, request: BuildRequest) -> BuildOutcome:
         ident = secrets.token_hex(16)
@@ -57,11 +60,12 @@ class Attempt:
             secrets=request.secrets,
             ssh=request.ssh,
             credentials=request.credentials,
+            load=self.load,
         )
         key = self.source.shared_key
         try:
             return Session(ident=ident, offer=offer, dial=self.dial, shared_key=key)
-        except (OSError, EngineRefused) as error:
+        except (OSError, EngineRefused, CallError) as error:
             raise BuildLost(f"the engine does not take a build session: {error}") from error
 
 
@@ -113,7 +117,7 @@ class _Build:
             Session=self._session.ident,
             Frontend="dockerfile.v0",
             FrontendAttrs=attrs,
-            Exporter="moby",
+            Exporter="moby" if self._attempt.load is None else "docker",
             ExporterAttrs=exporter_attrs(request),
             Entitlements=entitlements(request),
             Cache=cache,
@@ -176,7 +180,7 @@ class _Build:
     def _outcome(self, response: dict[str, str]) -> BuildOutcome:
         config, manifest = response.get("containerimage.config.digest", ""), response.get("containerimage.digest", "")
         vertexes = self._watch.vertexes()
-        if "containerimage.descriptor" in response:
+        if "containerimage.descriptor" in response and self._attempt.load is None:
             image = manifest  # containerd's store: an image is known by its manifest
         else:
             image, manifest = config or manifest, ""

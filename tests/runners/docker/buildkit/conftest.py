@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ class Site:
         self.tags += request.get("tags", ())
         self.told.items.clear()
         return self.buildkit.build(BuildRequest(**request), cancel=cancel or Cancel(), progress=self.told)
+
+
+def start_of(site: Site, text: str, **request: Any) -> Future[BuildOutcome]:
+    """A build in the background, of which the RUN has printed "begun"."""
+    pool = ThreadPoolExecutor(1)
+    build = pool.submit(site.build, text, no_cache=True, **request)
+    pool.shutdown(wait=False)
+    site.told.wait_for("begun")
+    return build
 
 
 def work_of(outcome: BuildOutcome) -> list[VertexUpdate]:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from taskengine.errors import Unreachable
 from taskengine.runner import Cancel
 from tests.support.engine import Engine, OwnEngine
 
-from .conftest import Site, Told, api_of
+from .conftest import Site, Told, api_of, start_of
 
 #: A number that no other test's sleep has, so that its process can be told from others on this machine.
 SLEEP = f"1{os.getpid() % 100000:05d}.5"
@@ -46,12 +46,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
 
 
 def start(site: Site, text: str = LONG_RUN, **request: Any) -> Future[BuildOutcome]:
-    """A build in the background, of which the RUN has begun."""
-    pool = ThreadPoolExecutor(1)
-    build = pool.submit(site.build, text, no_cache=True, **request)
-    pool.shutdown(wait=False)
-    site.told.wait_for("begun")
-    return build
+    return start_of(site, text, **request)
 
 
 @pytest.fixture
