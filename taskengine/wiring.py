@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskengine.registry.client import RegistryClient
     from taskengine.registry.endpoint import Registries
     from taskengine.registry.limits import Limits
+    from taskengine.registry.platformdigest import PlatformDigests
     from taskengine.runner import RunContext
     from taskengine.taskspec.model import SecretSpec
 
@@ -113,6 +114,7 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         ambient=Ambient.system(),
         contexts=contexts_for(context.run_id, using, files=False),
         buildkitd=find_buildkitd(using.environ),
+        platforms=platform_digests(using),
     )
 
 
@@ -176,6 +178,18 @@ def registry_client(
     from taskengine.registry.client import RegistryClient
 
     return RegistryClient(Logins.read(using.environ), registries(using), limits=limits, on_notice=on_notice)
+
+
+def platform_digests(using: Settings) -> PlatformDigests:
+    """Finds the manifest of an index for a platform, and remembers it for every later run. Close it."""
+    from taskengine.registry.platformdigest import PlatformDigests
+
+    def connect() -> RegistryClient:
+        from taskengine.registry.limits import Limits
+
+        return registry_client(using, limits=Limits(tries=1))
+
+    return PlatformDigests(connect, using.data_dir / "platform-digests")
 
 
 def secret_resolver(using: Settings) -> Callable[[Sequence[SecretSpec]], Mapping[str, str]]:

@@ -21,9 +21,11 @@ from runners.docker.buildkit import (
     BuildFailed,
     BuildKit,
     Buildkitd,
+    BuildOutcome,
     BuildRequest,
     ContextSource,
     LocalDir,
+    Progress,
     TarStream,
     Text,
     Ulimit,
@@ -32,6 +34,7 @@ from runners.docker.buildkit import (
 )
 from runners.docker.buildkit.ignore import parse_lines
 from runners.docker.container import resolve_directory, size_bytes
+from runners.docker.dependency import Standing, understood
 from runners.docker.engine import Engine
 from runners.docker.failure import fail, sounds_unreachable
 from runners.docker.load import load_image
@@ -46,13 +49,14 @@ from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
 from taskengine.plan.words import runtime_env
 from taskengine.registry.auth import Logins
 from taskengine.registry.reference import ImageReference
-from taskengine.runner import Attempt, RunContext
-from taskengine.runs.model import ImageResult, Reason, StepResult
+from taskengine.runner import Attempt, Cancel, RunContext
+from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from taskengine.context.keep import Contexts
+    from taskengine.registry.platformdigest import PlatformDigests
 
 _LARGEST_SECRET = 1 << 20
 
@@ -70,6 +74,7 @@ class Builder:
         temp_dir: Path,
         contexts: Contexts | None = None,
         buildkitd: Buildkitd | None = None,
+        platforms: PlatformDigests | None = None,
     ) -> None:
         self._api = api
         self._context = context
@@ -78,6 +83,7 @@ class Builder:
         self._temp_dir = temp_dir
         self._contexts = contexts
         self._buildkitd = buildkitd
+        self._standing = Standing(api, logins, platforms)
         self._lock = threading.Lock()
         self._buildkit: BuildKit | None = None
         self._pristine = True
@@ -95,7 +101,7 @@ class Builder:
         request = self._request(step, line, fetched)
         log = BuildLog(step.id, attempt, now)
         try:
-            outcome = self._client().build(request, cancel=attempt.cancel, progress=log.progress)
+            outcome, stood_on = self._build(request, attempt.cancel, log.progress)
         except BuildCanceled:
             return StepResult(ok=False, reason=Reason.CANCELED, message="the build was stopped")
         except BuildFailed as failure:
@@ -105,7 +111,22 @@ class Builder:
             )  # fmt: skip
         finally:
             log.close()
-        return StepResult(ok=True, exit_code=0, images=self._images(line, outcome.image_id))
+        images = self._images(line, outcome.image_id)
+        return StepResult(ok=True, exit_code=0, images=images, dependencies=stood_on)
+
+    def _build(
+        self, request: BuildRequest, cancel: Cancel, progress: Callable[[Progress], None]
+    ) -> tuple[BuildOutcome, tuple[Dependency, ...]]:
+        client = self._client()
+        source = client.read(request)
+        engine_platform = next(iter(client.platforms), "")
+        found = understood(source.dockerfile, request, engine_platform)
+        # a BuildKit of its own knows nothing of the engine's store either
+        pull = request.pull or self._buildkitd is not None
+        known = self._standing.before(found, pull=pull)
+        outcome = client.build(request, cancel=cancel, progress=progress, source=source)
+        platform = request.platform or engine_platform
+        return outcome, self._standing.after(found, outcome, known, platform=platform, pull=pull, cancel=cancel)
 
     def _images(self, line: BuildLine, image_id: str) -> tuple[ImageResult, ...]:
         size = None

@@ -74,8 +74,8 @@ class Images:
         delay: float = 0,
         cancel: Cancel,
         progress: Callable[[dict[str, Any]], None] = lambda _: None,
-    ) -> str:
-        """Wait until the engine has the image; returns the user that it runs as.
+    ) -> dict[str, Any]:
+        """Wait until the engine has the image; returns what the engine says of it.
 
         `always` asks the registry even if it is there; `retries` and `delay`
         (seconds) are the step's cmdDownloadRetries. Raises StepFailed, or Canceled."""
@@ -94,7 +94,7 @@ class Images:
                     raise
                 if cancel.wait(delay):
                     raise Canceled from failure
-        return str(((found or {}).get("Config") or {}).get("User") or "")
+        return found or {}
 
     def _pull(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
         with self._turns:

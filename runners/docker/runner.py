@@ -17,6 +17,7 @@ from runners.docker import lanes, sandbox
 from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
 from runners.docker.container import Place, container_config, may_share_namespace
+from runners.docker.dependency import of_command
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail
@@ -36,13 +37,14 @@ from taskengine.plan.policy import is_docker_cli
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, RunContext
 from taskengine.runs.event import ImageReady, Notice, StepProgress, StepRetrying
-from taskengine.runs.model import ImageResult, Reason, StepResult
+from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
     from runners.docker.build import Builder
     from runners.docker.buildkit.daemon import Buildkitd
     from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
+    from taskengine.registry.platformdigest import PlatformDigests
 
 _SOCKET = "/var/run/docker.sock"
 #: seconds that a user who interrupts twice still waits for the engine
@@ -72,10 +74,12 @@ class DockerRunner:
         ambient: Ambient,
         contexts: Contexts | None = None,
         buildkitd: Buildkitd | None = None,
+        platforms: PlatformDigests | None = None,
     ) -> None:
         self._api = api
         self._buildkitd = buildkitd
         self._contexts = contexts
+        self._platforms = platforms
         self._endpoint = endpoint
         self._context = context
         self._journal = journal
@@ -87,6 +91,7 @@ class DockerRunner:
         self._detached: list[tuple[str, threading.Thread]] = []
         self._told: set[str] = set()
         self._prepared = False
+        self._built: set[str] = set()
         self._builder: Builder | None = None
         self._images = Images(api, logins, platform=context.platform)
 
@@ -110,7 +115,7 @@ class DockerRunner:
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
         commands = [step for step in plan.steps if step.type is StepType.CMD]
-        built = _built_images(plan.steps)
+        self._built = built = _built_images(plan.steps)
         self._images.prefetch(i for s in commands if _normal(i := _image(s)) not in built)
         if commands:
             self._warm_up(commands, facts)
@@ -121,6 +126,7 @@ class DockerRunner:
         return Builder(
             self._api, self._context, self._scope, self._logins,
             temp_dir=self._journal.temp_dir, contexts=self._contexts, buildkitd=self._buildkitd,
+            platforms=self._platforms,
         )  # fmt: skip
 
     def _facts(self) -> Facts:
@@ -188,10 +194,11 @@ class DockerRunner:
         if self._context.allow_docker_socket is False:
             _refuse_host_access(step, image)
         always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
-        user = self._images.ensure(
+        found = self._images.ensure(
             image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
             cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
         )  # fmt: skip
+        user = str((found.get("Config") or {}).get("User") or "")
         mode, aliases, binds = self._place(step, image, attempt)
         labels = self._scope.labels(step=step.id, role="step")
         if step.keep:
@@ -211,8 +218,12 @@ class DockerRunner:
             started = self._containers.detach(step.id, job, attempt)
             with self._lock:
                 self._detached.append(started)
-            return StepResult(ok=True)
-        return self._containers.run(step.id, job, attempt)
+            return StepResult(ok=True, dependencies=self._stands_on(image, found))
+        return replace(self._containers.run(step.id, job, attempt), dependencies=self._stands_on(image, found))
+
+    def _stands_on(self, image: str, found: dict[str, Any]) -> tuple[Dependency, ...]:
+        """The image of a command; one that the run itself builds is no dependency of it."""
+        return () if _normal(image) in self._built else of_command(image, found)
 
     def _place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Network mode, names there and binds. What of it is still being made is waited for, on nobody's time."""
@@ -345,6 +356,8 @@ class DockerRunner:
             self._builder.close()
         if self._contexts is not None:
             self._contexts.close()
+        if self._platforms is not None:
+            self._platforms.close()
         self._exits.close()
         self._sandboxes.close(wait=answers)
         self._background.close(wait=answers)

@@ -64,6 +64,42 @@ class ImageResult:
     pushed: bool = False
 
 
+class DependencyType(Enum):
+    """What a step needed an image for. ACR Tasks knows the first two."""
+
+    #: the image that a build made is built on it
+    RUNTIME = "runtime"
+    #: another stage's base, or what a COPY or a mount takes from
+    BUILDTIME = "buildtime"
+    #: the front end that read the Dockerfile
+    SYNTAX = "syntax"
+    #: a `cmd` step ran it
+    CMD = "cmd"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dependency:
+    """An image that a step stood on, with the digest that was really used.
+
+    `registry`, `repository` and `tag` are named as `acr-task scan` names them, `reference` is all of it as written.
+    `digest` is what the tag stood for (of an index, where there is one), `platform_digest` the manifest for `platform`.
+    `local` says that the image was on the engine alone, known by no digest but its `image_id`. What is missing here is
+    not known, and `note` says why.
+    """
+
+    type: DependencyType
+    registry: str
+    repository: str
+    tag: str = ""
+    reference: str
+    digest: str | None = None
+    platform: str = ""
+    platform_digest: str | None = None
+    local: bool = False
+    image_id: str = ""
+    note: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
     """How one attempt at a step ended. A step that fails is a result, not an exception.
@@ -78,6 +114,7 @@ class StepResult:
     message: str = ""
     hint: str = ""
     images: tuple[ImageResult, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     started: datetime | None = None
     finished: datetime | None = None
     unreachable: bool = False
@@ -102,6 +139,7 @@ class StepRecord:
     finished: datetime | None = None
     duration: float = 0.0
     images: tuple[ImageResult, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     last_lines: tuple[str, ...] = ()
     unreachable: bool = False
 
@@ -121,6 +159,8 @@ class RunRecord:
     failed_step: str | None = None
     critical_path: tuple[str, ...] = ()
     images: tuple[ImageResult, ...] = field(default=())
+    #: of all steps, each once
+    dependencies: tuple[Dependency, ...] = ()
     #: the exit code of the error that stopped the run (errors.py: 3 when something that it, or the step it failed at,
     #: needs is unreachable); 0 where the status alone says it
     error_exit_code: int = 0

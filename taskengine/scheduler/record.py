@@ -51,6 +51,7 @@ def run_record(
         failed_step=failed_step,
         critical_path=path,
         images=_images(ran.values()),
+        dependencies=tuple(dict.fromkeys(d for step in ran.values() for d in step.dependencies)),
         error_exit_code=error_exit_code or (Unreachable.exit_code if failed is not None and failed.unreachable else 0),
     )
 

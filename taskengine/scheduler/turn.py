@@ -18,7 +18,7 @@ from taskengine.logs.tail import Tail
 from taskengine.plan.model import PlannedStep
 from taskengine.runner import Attempt, Cancel, LogSink, Runner
 from taskengine.runs.event import Event, StepRetrying, StepStarted
-from taskengine.runs.model import Reason, StepRecord, StepResult, StepStatus
+from taskengine.runs.model import Dependency, Reason, StepRecord, StepResult, StepStatus
 from taskengine.scheduler import attempts
 from taskengine.scheduler.deadline import Deadline, Deadlines
 from taskengine.scheduler.machine import Outcome
@@ -65,11 +65,26 @@ def take_turn(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[Outcome, S
         finished=desk.ambient.now() if made else None,
         duration=desk.ambient.monotonic() - begin if made else 0.0,
         images=result.images,
+        dependencies=tuple(_masked(dependency, desk.mask) for dependency in result.dependencies),
         last_lines=desk.tail.lines(step.id) if failed else (),
         unreachable=result.unreachable if failed else False,
     )
     desk.tail.forget(step.id)
     return outcome, record
+
+
+def _masked(dependency: Dependency, mask: Mask) -> Dependency:
+    """A Dockerfile may have made a name of a secret build argument."""
+    if mask.empty:
+        return dependency
+    return replace(
+        dependency,
+        registry=mask.text(dependency.registry),
+        repository=mask.text(dependency.repository),
+        tag=mask.text(dependency.tag),
+        reference=mask.text(dependency.reference),
+        note=mask.text(dependency.note),
+    )
 
 
 _STATUS = {

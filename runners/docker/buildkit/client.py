@@ -16,7 +16,7 @@ from .dial import Dial, EngineRefused
 from .failure import BuildCanceled, BuildLost
 from .guard import refuse_what_cannot_be_built
 from .model import BuildOutcome, BuildRequest, Progress
-from .source import read_source
+from .source import Source, read_source
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -81,14 +81,28 @@ class BuildKit:
         self._platforms = tuple(dict.fromkeys(p for worker in workers for p in worker["platforms"]))
         return bool(workers)
 
-    def build(self, request: BuildRequest, *, cancel: Cancel, progress: Callable[[Progress], None]) -> BuildOutcome:
+    def read(self, request: BuildRequest) -> Source:
+        """What `build` would read first: the Dockerfile above all, checked. Raises BuildFailed for what is wrong."""
+        return read_source(request, self._guard)
+
+    def build(
+        self,
+        request: BuildRequest,
+        *,
+        cancel: Cancel,
+        progress: Callable[[Progress], None],
+        source: Source | None = None,
+    ) -> BuildOutcome:
         """Build and wait. Raises BuildFailed, BuildLost or BuildCanceled; `progress` is called from another thread.
+
+        `source` is what `read` gave for this request, or for one that differs in labels and names only.
 
         A build that is lost is asked for once more, with a new session: what was done already is in the cache.
         """
         if cancel.is_set:
             raise BuildCanceled(cancel.reason or "canceled")
-        source = read_source(request, self._guard)
+        if source is None:
+            source = self.read(request)
         channel = self._open()
         from .solve import Attempt
 

@@ -138,10 +138,15 @@ Progress = VertexUpdate | VertexStatus | VertexLog
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedImage:
-    """A source image that BuildKit looked up. `digest` is empty for an image of the engine's own store."""
+    """A source image that BuildKit looked up, by its normalised name, with a tag where it has one.
+
+    `digest` is empty where BuildKit told none: of an image of the engine's own store, and before BuildKit 0.10 of what
+    a COPY or a mount takes from. `is_frontend`: it read the Dockerfile.
+    """
 
     reference: str
     digest: str = ""
+    is_frontend: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

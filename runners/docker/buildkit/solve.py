@@ -24,9 +24,10 @@ from .link import CallError, Status
 from .locate import line_of
 from .model import BuildOutcome, BuildRequest, Progress
 from .receive import Load
+from .resolved import resolved
 from .session import Offer, Session
 from .source import Source
-from .watch import Watch, resolved
+from .watch import Watch
 from .wire import pb
 
 #: A build without a deadline of its own ends after a day: no call may wait for ever.
@@ -189,7 +190,7 @@ class _Build:
             digest=manifest,
             response=response,
             vertexes=vertexes,
-            resolved=resolved(vertexes),
+            resolved=resolved(vertexes, response),
             files_sent=self._session.sent.files,
             bytes_sent=self._session.sent.bytes,
         )

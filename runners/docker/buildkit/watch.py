@@ -5,7 +5,6 @@ Knows the wire's messages, and no engine: it reads any iterator of them.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .failure import exit_code_of
-from .model import Progress, ResolvedImage, VertexLog, VertexStatus, VertexUpdate
+from .model import Progress, VertexLog, VertexStatus, VertexUpdate
 
 _KEPT_LINES = 20
 _KEPT_BYTES = 16 * 1024
-_METADATA = re.compile(r"\[(?:[^\]]* )?internal\] load metadata for (\S+)$")
-_FROM = re.compile(r"\[[^\]]*\] FROM (\S+?)(?:@(sha256:[0-9a-f]{64}))?$")
 
 
 class Watch:
@@ -89,24 +86,6 @@ def decode(response: Any) -> Iterator[Progress]:
         )
     for log in response.logs:
         yield VertexLog(vertex=log.vertex, stream=log.stream, data=log.msg, timestamp=_time(log, "timestamp"))
-
-
-def resolved(vertexes: Iterable[VertexUpdate]) -> tuple[ResolvedImage, ...]:
-    """The source images, read from the vertexes' names: "load metadata for REF" and "FROM REF@DIGEST"."""
-    digests: dict[str, str] = {}
-    for vertex in vertexes:
-        if found := _METADATA.match(vertex.name):
-            digests.setdefault(_with_tag(found[1]), "")
-        elif found := _FROM.match(vertex.name):
-            reference = _with_tag(found[1])
-            digests[reference] = found[2] or digests.get(reference, "")
-    return tuple(ResolvedImage(reference=reference, digest=digest) for reference, digest in digests.items())
-
-
-def _with_tag(reference: str) -> str:
-    """Some vertexes leave `:latest` out."""
-    name = reference.partition("@")[0]
-    return reference if "@" in reference or ":" in name.rpartition("/")[2] else f"{reference}:latest"
 
 
 def _text(data: bytes) -> str:
