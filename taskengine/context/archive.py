@@ -51,7 +51,7 @@ def unpack_onto(onto: Unpacking, file: IO[bytes], *, limits: Limits, deadline: D
         raise InvalidInput(f"{shown} is a zip archive", hint="offer a .tar.gz; forges make both kinds")
     stream = Unpacked(file, kind, packed=packed, limits=limits, deadline=deadline)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, bufsize=_CHUNK, errorlevel=2) as archive:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header, bufsize=_CHUNK, errorlevel=2) as archive:
             onto.all(archive)
     except InvalidInput as error:
         raise InvalidInput(f"{shown}: {error.message}", hint=error.hint) from None
@@ -78,8 +78,8 @@ def _words(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
-class _Header(tarfile.TarInfo):
-    """A header that refuses what would have to be read into memory whole before we are asked."""
+class Header(tarfile.TarInfo):
+    """A header (`tarfile`'s TarInfo) that refuses what would have to be read into memory whole before we are asked."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Any:  # tarfile itself takes a damaged header for the end
