@@ -105,7 +105,9 @@ def _quoted_templates(text: str) -> str:
 _FACTS_HEAD = """\
 ## Facts of the run
 
-Templates see them as `.Run`, files of version v1.1.0 some of them as aliases too.
+Templates see them as `.Run`, files of version v1.1.0 some of them as aliases too. One that is not given is empty; `run`
+makes up an id, and `validate`, which looks at the file only, an id and a registry. `plan` and `render` do so where the
+file would be no valid task without them, and say so.
 """
 
 _FACTS_TAIL = """

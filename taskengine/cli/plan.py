@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from taskengine.cli.base import PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, task_options
-from taskengine.errors import InvalidTask
-
-if TYPE_CHECKING:
-    from taskengine.taskspec.inputs import Inputs
-    from taskengine.taskspec.load import LoadedTask
 
 
 @click.command(
@@ -31,14 +25,20 @@ if TYPE_CHECKING:
 @output_option("text", "json", "mermaid", "dot", help="The form of the plan.")
 @click.option("--show-secrets", cls=Option, is_flag=True, help="Print secrets instead of ***.")
 def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> None:
-    """Show the steps of a task and which of them wait for which."""
+    """Show the steps of a task and which of them wait for which.
+
+    What was not given of the run is empty, as for 'render'. Where the file would be a valid task but for a missing id
+    or registry, both commands put made-up ones, and say so.
+    """
     from taskengine.cli.printed import masked
     from taskengine.cli.report import report_problems
     from taskengine.cli.source import read_task
-    from taskengine.cli.task import inputs_of
+    from taskengine.cli.task import inputs_of, recording, shown_inputs
+    from taskengine.taskspec.load import load_task
 
     text, name = read_task(file)
-    loaded = _load(text, name, inputs_of(options))
+    inputs, _ = recording(inputs_of(options))
+    loaded = load_task(text, file=name, inputs=shown_inputs(text, name, inputs))
     report_problems(loaded.warnings)
     hide = masked(options, loaded.secrets.values(), show=show_secrets)
     if output == "json":
@@ -50,29 +50,6 @@ def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> No
 
     drawing = {"text": draw.plan_text, "mermaid": draw.plan_mermaid, "dot": draw.plan_dot}[output]
     click.echo(hide(drawing(loaded.plan)).rstrip("\n"))
-
-
-def _load(text: bytes, name: str, inputs: Inputs) -> LoadedTask:
-    """The task with the facts given; when it only lacks an id and a registry, with made-up ones and a word about it."""
-    from taskengine.cli.task import stand_ins
-    from taskengine.taskspec.load import load_task
-
-    try:
-        return load_task(text, file=name, inputs=inputs)
-    except InvalidTask as error:
-        complete = stand_ins(inputs)
-        if complete.facts == inputs.facts:
-            raise
-        try:
-            loaded = load_task(text, file=name, inputs=complete)
-        except InvalidTask:
-            raise error from None
-    print(
-        f"warning: planned with the id {complete.facts.id} and the registry {complete.facts.registry}; "
-        "give others with --id and --registry",
-        file=sys.stderr,
-    )
-    return loaded
 
 
 def hidden(data: Any, hide: Callable[[str], str]) -> Any:

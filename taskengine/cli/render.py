@@ -25,15 +25,18 @@ from taskengine.cli.option import TaskOptions, task_options
 def render(file: str, options: TaskOptions, no_aliases: bool, show_secrets: bool) -> None:
     """Print a task as it would run: aliases and templates replaced.
 
-    The text is printed exactly; it need not be a valid task.
+    The text is printed exactly; it need not be a valid task. What was not given of the run is empty, as for 'plan'.
+    Where the file would be a valid task but for a missing id or registry, both commands put made-up ones, and say so.
     """
     from taskengine.cli.printed import masked
     from taskengine.cli.source import read_task
-    from taskengine.cli.task import inputs_of, recording
+    from taskengine.cli.task import inputs_of, recording, shown_inputs
     from taskengine.taskspec.load import render_task
 
     text, name = read_task(file)
     inputs, fetched = recording(inputs_of(options))
+    if not no_aliases:
+        inputs = shown_inputs(text, name, inputs)
     rendered = render_task(text, file=name, inputs=inputs, aliases=not no_aliases)
     shown = masked(options, fetched.values(), show=show_secrets)(rendered)
     sys.stdout.flush()

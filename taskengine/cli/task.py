@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -60,14 +61,44 @@ def inputs_of(options: TaskOptions, *, platform: str = "", run_id: str = "") -> 
 def recording(inputs: Inputs) -> tuple[Inputs, Mapping[str, str]]:
     """The same inputs, and a table that fills with the secrets that a provider gives or that were given by id."""
     fetched: dict[str, str] = {name: value for name, value in inputs.secret_values.items() if isinstance(value, str)}
+    known: dict[str, str] = {}  # a provider is asked once, however often the file is read
     ask = inputs.resolve_secrets
 
     def resolve(specs: Sequence[SecretSpec]) -> Mapping[str, str]:
-        found = ask(specs) if ask is not None else {}
+        unknown = [spec for spec in specs if spec.id not in known]
+        found = ask(unknown) if ask is not None and unknown else {}
+        known.update(found)
         fetched.update(found)
-        return found
+        return {spec.id: known[spec.id] for spec in specs if spec.id in known}
 
     return replace(inputs, resolve_secrets=resolve), fetched
+
+
+def shown_inputs(text: bytes, name: str, inputs: Inputs) -> Inputs:
+    """The inputs with which `plan` and `render` show a file: those that were given, with which a fact that was not is
+    empty; where the file is no valid task without an id or a registry, and one with them, made-up ones, and a word
+    about it on stderr."""
+    from taskengine.errors import InvalidTask
+    from taskengine.taskspec.load import load_task
+
+    complete = stand_ins(inputs)
+    if complete.facts == inputs.facts:
+        return inputs
+    try:
+        load_task(text, file=name, inputs=inputs)
+        return inputs
+    except InvalidTask:
+        pass
+    try:
+        load_task(text, file=name, inputs=complete)
+    except InvalidTask:
+        return inputs
+    print(
+        f"warning: shown with the id {complete.facts.id} and the registry {complete.facts.registry}; "
+        "give others with --id and --registry",
+        file=sys.stderr,
+    )
+    return complete
 
 
 def stand_ins(inputs: Inputs) -> Inputs:

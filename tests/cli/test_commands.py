@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,36 @@ def test_a_task_that_lacks_only_its_runs_facts_is_valid(cli: Cli) -> None:
     assert outcome.code == 0
     assert "--id and --registry" in outcome.err
     assert json.loads(outcome.out)["steps"][0]["tags"] == ["registry.example.com/app:run1"]
+
+
+def test_render_and_plan_show_a_task_with_the_same_facts(cli: Cli) -> None:
+    cases = {
+        "- build: -t $Registry/app:$ID .": "- build: -t registry.example.com/app:run1 .",  # no YAML without them
+        "- cmd: busybox echo [$ID] [$Registry]": "- cmd: busybox echo [] []",  # not given: empty
+        "- nothing: $ID": "- nothing: ",  # no task with them either
+    }
+    for step, shown in cases.items():
+        Path("t.yaml").write_text(f"version: v1.1.0\nsteps:\n  {step}\n")
+        rendered, planned = cli("render", "t.yaml"), cli("plan", "t.yaml", "-o", "json")
+        assert rendered.out == f"version: v1.1.0\nsteps:\n  {shown}\n"
+        assert ("--id and --registry" in rendered.err) == ("--id and --registry" in planned.err) == ("run1" in shown)
+        if planned.code == 0:
+            assert shown.split(": ", 1)[1] in planned.out
+
+
+def test_a_provider_is_asked_once_for_a_secret_though_the_file_is_read_again(
+    cli: Cli, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def resolve(specs: Any) -> dict[str, str]:
+        asked.extend(spec.id for spec in specs)
+        return {spec.id: "value" for spec in specs}
+
+    monkeypatch.setattr("taskengine.wiring.secret_resolver", lambda settings: resolve)
+    text = "version: v1.1.0\nsecrets:\n  - {id: a, keyvault: x}\nsteps:\n  - build: -t $Registry/app:$ID .\n"
+    assert cli("plan", "-", stdin=text).code == 0
+    assert asked == ["a"]
 
 
 def test_facts_that_are_given_count(cli: Cli) -> None:
