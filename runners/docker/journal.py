@@ -3,6 +3,9 @@
 A run's journal is one small file, locked (flock) for as long as the process lives: a journal whose lock can be had
 belongs to a dead process. It is written before anything is made on the engine and deleted after all of it is gone.
 Holds addresses and ids only, never a secret.
+
+A run's own folder is locked in the same way. Where the data folder is gone together with its journals (that of a test
+suite which was killed), the next run finds the folder by its name and removes it.
 """
 
 from __future__ import annotations
@@ -12,13 +15,20 @@ import fcntl
 import functools
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from runners.docker.connect import Endpoint
+from taskengine.ambient import Ambient
+
+#: the name of a run's own folder
+_STRAY = re.compile(r"acr-task-r[a-z0-9]{11}")
+_STRAY_AGE = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,7 @@ class Journal:
         self._path = folder / f"{run_id}.json"
         self._entry = Entry(run_id=run_id, endpoint=endpoint, temp_dir=_short_temp_dir(run_id))
         self._file: IO[str] | None = None
+        self._temp_lock = -1
 
     @property
     def temp_dir(self) -> Path:
@@ -52,12 +63,16 @@ class Journal:
         staging.replace(self._path)  # appears whole and locked
         self._file = file
         self.temp_dir.mkdir(mode=0o700)
+        self._temp_lock = os.open(self.temp_dir, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._temp_lock, fcntl.LOCK_EX)
+        remove_strays(self.temp_dir.parent, Ambient.system().now().timestamp())
 
     def close(self) -> None:
         """Everything of the run is gone: forget it. Harmless when called again or before open."""
         if self._file is None:
             return
         shutil.rmtree(self.temp_dir, ignore_errors=True)
+        self._unlock()
         self._path.unlink(missing_ok=True)
         self._file.close()
         self._file = None
@@ -65,8 +80,36 @@ class Journal:
     def abandon(self) -> None:
         """Something of the run could not be removed: leave the journal for the next command to try again."""
         if self._file is not None:
+            self._unlock()
             self._file.close()
             self._file = None
+
+    def _unlock(self) -> None:
+        if self._temp_lock >= 0:
+            os.close(self._temp_lock)
+            self._temp_lock = -1
+
+
+def remove_strays(base: Path, now: float) -> None:
+    """Remove the folders of dead runs that no journal knows any more: ours, not locked, and an hour old at time `now`
+    (seconds of the epoch), as a run that starts in this moment may not have its lock yet."""
+    with contextlib.suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
+            if _STRAY.fullmatch(entry.name) is not None:
+                with contextlib.suppress(OSError):
+                    _remove_stray(entry, now)
+
+
+def _remove_stray(entry: os.DirEntry[str], now: float) -> None:
+    found = entry.stat(follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or now - found.st_mtime < _STRAY_AGE:
+        return
+    folder = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(entry.path, ignore_errors=True)
+    finally:
+        os.close(folder)
 
 
 def _short_temp_dir(run_id: str) -> str:

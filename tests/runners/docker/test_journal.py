@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from runners.docker.connect import Endpoint
-from runners.docker.journal import Journal, dead_runs
+from runners.docker.journal import Journal, dead_runs, remove_strays
 
 HERE = Endpoint(host="unix:///var/run/docker.sock")
 
@@ -51,6 +57,46 @@ def test_the_journal_of_a_killed_process_is_found(tmp_path: Path) -> None:
     [(entry, forget)] = list(dead_runs(tmp_path))
     assert entry.run_id == "r4"
     forget()
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of our own with a name that is short enough."""
+    folder = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def age(folder: Path, seconds: float) -> None:
+    then = folder.stat().st_mtime - seconds
+    os.utime(folder, (then, then))
+
+
+def test_the_folder_of_a_dead_run_whose_journal_is_lost_goes_with_the_next_run(tmp_path: Path, short: Path) -> None:
+    dead = short / "acr-task-rdeaddeaddea"
+    dead.mkdir()
+    (dead / "socket").touch()
+    age(dead, 4000)
+    journal = Journal(tmp_path, "r6", HERE)
+    journal.open()
+    assert [path.name for path in short.iterdir()] == ["acr-task-r6"]
+    journal.close()
+    assert list(short.iterdir()) == []
+
+
+def test_what_lives_is_young_or_is_another_thing_is_no_stray(tmp_path: Path, short: Path) -> None:
+    living = Journal(tmp_path, "rlivinglivin", HERE)
+    living.open()
+    age(living.temp_dir, 4000)
+    (short / "acr-task-rnewnewnewne").mkdir()
+    (short / "acr-task-other").mkdir()
+    age(short / "acr-task-other", 4000)
+    (short / "acr-task-rlinklinklin").symlink_to(short / "acr-task-other")
+    before = sorted(short.iterdir())
+    remove_strays(short, time.time())  # noqa: TID251 - the times of files are the system's
+    assert sorted(short.iterdir()) == before
+    living.close()
 
 
 def test_a_broken_journal_stops_nobody(tmp_path: Path) -> None:
