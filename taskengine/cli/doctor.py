@@ -50,13 +50,14 @@ class Finding:
     metavar="HOST[:PORT]",
     help="Check that this registry answers, and takes the login.",
 )
-@output_option("text", "json")
+@output_option("text", "json", "yaml", "tsv")
 def doctor(registry: str, output: str) -> int:
     """Check what this machine lacks, and say how to mend it.
 
     Exit code 0 when nothing is missing that a run needs, 3 otherwise.
     """
     from taskengine import wiring
+    from taskengine.cli.view.form import json_text, tsv_text, yaml_text
 
     settings = wiring.settings()
     findings = []
@@ -66,8 +67,11 @@ def doctor(registry: str, output: str) -> int:
             for line in lines(finding):
                 click.echo(line)
     failed = any(f.state == FAIL for f in findings)
-    if output == "json":
-        click.echo(json.dumps({"ok": not failed, "checks": [asdict(f) for f in findings]}, indent=2))
+    if output in ("json", "yaml"):
+        data = {"ok": not failed, "checks": [asdict(f) for f in findings]}
+        click.echo(json_text(data) if output == "json" else yaml_text(data))
+    elif output == "tsv":
+        click.echo(tsv_text((f.state, f.check, f.text, f.mend) for f in findings))
     return 3 if failed else 0
 
 

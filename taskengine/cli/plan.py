@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from taskengine.cli.option import TaskOptions, task_options
 )
 @click.argument("file", metavar="FILE", type=PATH)
 @task_options
-@output_option("text", "json", "mermaid", "dot", help="The form of the plan.")
+@output_option("text", "json", "yaml", "mermaid", "dot", help="The form of the plan.")
 @click.option("--show-secrets", cls=Option, is_flag=True, help="Print secrets instead of ***.")
 def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> None:
     """Show the steps of a task and which of them wait for which.
@@ -41,10 +40,12 @@ def plan(file: str, options: TaskOptions, output: str, show_secrets: bool) -> No
     loaded = load_task(text, file=name, inputs=shown_inputs(text, name, inputs))
     report_problems(loaded.warnings)
     hide = masked(options, loaded.secrets.values(), show=show_secrets)
-    if output == "json":
+    if output in ("json", "yaml"):
+        from taskengine.cli.view.form import json_text, yaml_text
         from taskengine.plan.view import plan_json
 
-        click.echo(json.dumps(hidden(plan_json(loaded.plan), hide), indent=2, ensure_ascii=False))
+        data = hidden(plan_json(loaded.plan), hide)
+        click.echo(json_text(data) if output == "json" else yaml_text(data))
         return
     from taskengine.plan import draw
 

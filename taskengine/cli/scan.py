@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -30,7 +29,7 @@ from taskengine.cli.base import PATH, Command, Option, output_option
 @click.option("--target", cls=Option, default="", metavar="STAGE", help="The stage that is built (default: the last).")
 @click.option("-t", "--tag", "--image", "tags", cls=Option, multiple=True, metavar="NAME", help="A name of the image.")
 @click.option("--platform", cls=Option, default="", metavar="OS/ARCH[/VARIANT]", help="What the image is built for.")
-@output_option("table", "json")
+@output_option("table", "json", "yaml", "tsv")
 def scan(
     context: str,
     file: str | None,
@@ -50,6 +49,8 @@ def scan(
     from taskengine.cli import option
     from taskengine.cli.report import report_problems
     from taskengine.cli.source import STDIN, locate, read_file
+    from taskengine.cli.view.form import json_text, tsv_text, yaml_text
+    from taskengine.cli.view.words import table
     from taskengine.dockerfile.scan import scan as scan_dockerfile
     from taskengine.dockerfile.scan import scan_json
     from taskengine.dockerfile.source import read_dockerfile
@@ -68,17 +69,17 @@ def scan(
     )
     report_problems(found.warnings)
     data = scan_json(found)
-    if output == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    if output in ("json", "yaml"):
+        click.echo(json_text(data) if output == "json" else yaml_text(data))
+    elif output == "tsv":
+        click.echo(tsv_text(scan_rows(data)))
     else:
-        click.echo("\n".join(scan_table(data)))
+        click.echo("\n".join(table([("USE", "IMAGE", "REGISTRY", "DIGEST"), *scan_rows(data)])))
 
 
-def scan_table(found: dict[str, Any]) -> list[str]:
-    """One line an image: what for, its name, its digest."""
-    from taskengine.cli.view.words import table
-
-    rows = [("USE", "IMAGE", "REGISTRY", "DIGEST")]
+def scan_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """One row an image: what for, its name, its registry, its digest."""
+    rows = []
 
     def add(use: str, image: dict[str, Any] | None) -> None:
         if image is not None:
@@ -95,4 +96,4 @@ def scan_table(found: dict[str, Any]) -> list[str]:
     if found.get("syntax"):
         syntax = found["syntax"]
         add("syntax", syntax if isinstance(syntax, dict) else {"reference": syntax, "registry": "", "digest": ""})
-    return table(rows)
+    return rows

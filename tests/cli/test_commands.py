@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Outcome, Wiring
 
@@ -214,3 +215,22 @@ def test_a_dockerfile_without_from_names_its_place(cli: Cli) -> None:
     outcome = cli("scan")
     assert outcome.code == 2
     assert "Dockerfile:" in outcome.err
+
+
+def test_a_scan_is_given_in_the_form_that_was_asked_for(cli: Cli) -> None:
+    Path("Dockerfile").write_text("FROM golang:1 AS b\nFROM reg.example.com/base:2\nCOPY --from=b a a\n")
+    data = json.loads(cli("scan", ".", "-o", "json").out)
+    assert yaml.safe_load(cli("scan", ".", "-o", "yaml").out) == data
+    rows = [line.split("\t") for line in cli("scan", ".", "-o", "tsv").out.splitlines()]
+    assert rows == [
+        ["runtime", "reg.example.com/base:2", "reg.example.com", ""],
+        ["buildtime", "golang:1", "registry.hub.docker.com", ""],
+    ]
+    assert cli("scan", ".").out.splitlines()[0].split() == ["USE", "IMAGE", "REGISTRY", "DIGEST"]
+    assert cli("scan", ".", "-o", "table").out == cli("scan", ".").out
+
+
+def test_a_plan_as_yaml_is_the_plan_as_json(cli: Cli) -> None:
+    Path("t.yaml").write_text("steps:\n  - cmd: busybox echo 'a, b' \"yes\" é\n    env: ['A=1', 'B=yes: no']\n")
+    data = json.loads(cli("plan", "t.yaml", "-o", "json").out)
+    assert yaml.safe_load(cli("plan", "t.yaml", "-o", "yaml").out) == data

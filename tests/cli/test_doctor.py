@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from taskengine.cli.doctor import credential_helpers, data_folder, engine_findings, git, lines, registry_answers
 from taskengine.errors import Unreachable
@@ -127,4 +128,8 @@ def test_without_an_engine_the_exit_code_is_3(
     outcome = cli("doctor")
     assert outcome.code == 3
     assert "FAIL  engine: no Docker Engine answers at unix:///x\n      start it\n" in outcome.out
-    assert json.loads(cli("doctor", "-o", "json").out)["ok"] is False
+    data = json.loads(cli("doctor", "-o", "json").out)
+    assert data["ok"] is False
+    assert yaml.safe_load(cli("doctor", "-o", "yaml").out) == data
+    rows = [line.split("\t") for line in cli("doctor", "-o", "tsv").out.splitlines()]
+    assert rows == [[c["state"], c["check"], c["text"], c["mend"]] for c in data["checks"]]

@@ -12,6 +12,7 @@ import pytest
 
 from taskengine import __version__
 from taskengine.cli import entry
+from taskengine.cli.app import TABLE
 from taskengine.journals import any_journal, data_folder
 from taskengine.wiring import read_settings
 from tests.cli.conftest import Outcome, Wiring
@@ -226,6 +227,12 @@ def test_completion_knows_commands_and_options() -> None:
     assert complete("acr-task run --max", 2) == ["--max-parallel"]
     assert complete("acr-task plan -o mer", 3) == ["mermaid"]
     assert complete("acr-task plan tas", 2) == ["tas"]  # a name of a file: the shell completes it
+
+
+def test_completion_shows_every_command_with_its_whole_description() -> None:
+    env = {"_ACR_TASK_COMPLETE": "zsh_complete", "COMP_WORDS": "acr-task ", "COMP_CWORD": "1"}
+    lines = start(env=env).stdout.splitlines()
+    assert dict(zip(lines[1::3], lines[2::3], strict=True)) == {name: text for name, (_, text) in TABLE.items()}
 
 
 def test_completion_works_in_bash() -> None:
