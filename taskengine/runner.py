@@ -95,6 +95,9 @@ class Attempt:
     emit: Callable[[Event], None]
     #: True: what follows prepares the run and is not the step's own doing, its time stands still; False: it goes on
     hold: Callable[[bool], None] = lambda _: None
+    #: this very attempt had begun in a process that died: what is left of it is taken over, its output from its first
+    #: byte on; where nothing is left it is made anew
+    adopt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,12 @@ class RunContext:
     #: the same for the registry logins of this machine
     allow_registry_logins: bool | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: the run is to survive the death of this process: whatever is needed to go on with it is left on the engine
+    durable: bool = False
+    #: the run is gone on with: what a process that died has made for it is used again
+    resumed: bool = False
+    #: what each step may use at most, where it asks for nothing or for more: `cpus`, `memory` (bytes), `pids`
+    step_limits: Mapping[str, float] = field(default_factory=dict)
 
 
 class Runner(Protocol):

@@ -52,7 +52,7 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
     from taskengine.cli.interrupt import Interrupts
     from taskengine.logs.sink import TeeSink
     from taskengine.runner import Cancel
-    from taskengine.scheduler.loop import execute
+    from taskengine.scheduler.loop import MAX_PARALLEL, execute
 
     cancel = Cancel()
     ambient = Ambient.system()
@@ -62,7 +62,6 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
     log = view if folder is None else TeeSink(view, folder)
     runner = wiring.runner_for(context, wiring.settings())
     kill = getattr(runner, "kill", None) or runner.cleanup
-    bounds = {} if limits.max_parallel is None else {"max_parallel": limits.max_parallel}
     sys.stdout.flush()
     with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=kill) as interrupts:
         record = execute(
@@ -75,7 +74,7 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
             ambient=ambient,
             run_timeout=limits.timeout,
             mask=mask,
-            **bounds,
+            max_parallel=limits.max_parallel or MAX_PARALLEL,
         )
     if folder is not None:
         folder.close()

@@ -41,11 +41,13 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepStarted(Event):
-    """An attempt begins. `attempt` counts from 1, repeats and retries alike."""
+    """An attempt begins. `attempt` counts from 1, repeats and retries alike; `failed` says that a repetition before
+    it failed, and with it the step."""
 
     kind = "step.started"
     step: str
     attempt: int
+    failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,13 +132,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((_camel(f.name), plain(getattr(value, f.name))) for f in fields(value))
+        pairs = ((camel(f.name), plain(getattr(value, f.name))) for f in fields(value))
         return {key: item for key, item in pairs if item is not None}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """A field's name as JSON has it."""
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)

@@ -60,7 +60,7 @@ def _record(kind: type, defs: dict[str, Any]) -> dict[str, Any]:
         required = []
         for entry in fields(kind):
             schema, optional = _type(hints[entry.name], defs)
-            name = events._camel(entry.name)
+            name = events.camel(entry.name)
             properties[name] = schema
             if not optional:
                 required.append(name)

@@ -26,18 +26,26 @@ from taskengine.errors import TaskEngineError
 from taskengine.logs.mask import Mask
 from taskengine.logs.sink import MaskingSink, TeeSink, ender
 from taskengine.logs.tail import Tail
-from taskengine.plan.model import Plan
+from taskengine.plan.model import Plan, PlannedStep
 from taskengine.runner import Cancel, LogSink, Runner
 from taskengine.runs.event import Event, Notice, RunFinished, RunStarted, StepFinished, StepProgress
-from taskengine.runs.model import RunRecord, RunStatus, StepRecord
+from taskengine.runs.model import Reason, RunRecord, RunStatus, StepRecord, StepStatus
 from taskengine.scheduler import machine, record
 from taskengine.scheduler.deadline import Deadlines
 from taskengine.scheduler.pool import Pool
+from taskengine.scheduler.resume import Resume
 from taskengine.scheduler.turn import Desk, take_turn
 
 #: What the calling thread is told while it waits.
 _WAKE, _CANCEL, _FINISHED, _BROKEN = "wake", "cancel", "finished", "broken"
+#: steps of one run that run at once, unless the caller says otherwise
+MAX_PARALLEL = 1024
 _LONGEST_WAIT = 1_000_000.0
+_OUTCOME = {
+    StepStatus.SUCCEEDED: machine.Outcome.SUCCEEDED,
+    StepStatus.FAILED: machine.Outcome.FAILED,
+    StepStatus.CANCELED: machine.Outcome.CANCELED,
+}
 
 
 def execute(
@@ -49,17 +57,20 @@ def execute(
     log: LogSink,
     cancel: Cancel,
     ambient: Ambient,
-    max_parallel: int = 1024,
+    max_parallel: int = MAX_PARALLEL,
     run_timeout: float | None = None,
     mask: Mask | None = None,
+    resume: Resume | None = None,
 ) -> RunRecord:
     """Carry `plan` out and tell how it went. Blocks; cleans up always; leaves no thread behind.
 
     `mask` is applied to the output before it reaches `log`, and to every message in events and records. When `log`
     has a method `end(step)`, it is called after each attempt of a step, when the step has nothing more to say.
+    With `resume` the run goes on where a process that died had left it: what was done stays done, what was under way
+    is adopted, and no event that was told is told again. `run_timeout` is then still that of the whole run.
     Raises what `listener` or `log` raised (after stopping and cleaning up), and nothing else.
     """
-    run = _Run(plan, runner, run_id, listener, log, ambient, max_parallel, mask or Mask())
+    run = _Run(plan, runner, run_id, listener, log, ambient, max_parallel, mask or Mask(), resume or Resume())
     return run.execute(cancel, run_timeout)
 
 
@@ -76,6 +87,7 @@ class _Run:
         ambient: Ambient,
         max_parallel: int,
         mask: Mask,
+        resume: Resume,
     ) -> None:
         self._plan, self._runner, self._run_id = plan, runner, run_id
         self._listener, self._log, self._ambient, self._mask = listener, log, ambient, mask
@@ -83,6 +95,7 @@ class _Run:
         self._state, self._first = machine.start([(step.id, step.needs) for step in plan.steps])
         self._cancels: dict[str, Cancel] = {}
         self._records: dict[str, StepRecord] = {}
+        self._resume = resume
         self._admit(self._first)
         self._lock = threading.Lock()
         self._emitting = threading.RLock()
@@ -106,17 +119,22 @@ class _Run:
 
     def execute(self, cancel: Cancel, run_timeout: float | None) -> RunRecord:
         started, begin = self._ambient.now(), self._ambient.monotonic()
+        if self._resume.began is not None:
+            begin -= max(0.0, (started - self._resume.began).total_seconds())
+            started = self._resume.began
         stop_listening = cancel.listen(lambda: self._inbox.put(_CANCEL))
         error: TaskEngineError | None = None
         try:
-            self._emit(RunStarted(at=started, run_id=self._run_id, steps=self._shape()))
+            if self._resume.began is None:
+                self._emit(RunStarted(at=started, run_id=self._run_id, steps=self._shape()))
             if run_timeout is not None:
                 self._deadlines.add(begin + run_timeout, lambda: self._time_is_over(run_timeout))
+            first = self._replayed(self._first)
             error = self._prepare(cancel)
             if error is not None:
                 self._stop_message = "the run could not be prepared"
             elif not cancel.is_set and self._broken is None:
-                self._carry_out(self._first)
+                self._carry_out(first)
                 self._wait(cancel)
         except BaseException as unexpected:  # noqa: BLE001 - Ctrl-C above all; raised again after the clean-up
             self._broken = unexpected
@@ -142,6 +160,27 @@ class _Run:
         if self._broken is not None:
             raise self._broken
         return result
+
+    def _replayed(self, commands: list[machine.Command]) -> list[machine.Command]:
+        """What is to be done once the machine has heard of all that was done before. A step that was skipped is left
+        to the machine, which skips it again; its record is not told twice."""
+        left: list[machine.Command] = []
+        with self._lock:
+            while commands:
+                command, *commands = commands
+                if isinstance(command, machine.CancelStep):  # at once, so that none of them makes another attempt
+                    self._cancels[command.id].set(self._why())
+                    continue
+                before = self._resume.done.get(command.id) if isinstance(command, machine.StartStep) else None
+                if before is None or before.status is StepStatus.SKIPPED:
+                    left.append(command)
+                    continue
+                self._records[before.id] = before
+                del self._cancels[before.id]
+                self._state, more = machine.step(self._state, machine.StepEnded(before.id, _OUTCOME[before.status]))
+                self._admit(more)
+                commands += more
+        return left
 
     def _shape(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         return tuple((step.id, step.type.value, step.needs) for step in self._plan.steps)
@@ -196,7 +235,18 @@ class _Run:
             self._clean_up()
         for step in self._plan.steps:
             if step.id not in self._records:
-                self._finish(record.skipped(step, self._stop_message))
+                self._finish(self._never_ended(step))
+
+    def _never_ended(self, step: PlannedStep) -> StepRecord:
+        """The record of a step that did not start, or had started in a process that died and was not gone on with."""
+        midway = self._resume.midway.get(step.id)
+        if midway is None:
+            return record.skipped(step, self._stop_message)
+        return replace(
+            record.skipped(step, self._stop_message),
+            status=StepStatus.CANCELED, attempts=midway.attempt, reason=Reason.CANCELED,
+            started=midway.began, finished=self._ambient.now(),
+        )  # fmt: skip
 
     def _clean_up(self) -> None:
         try:
@@ -267,12 +317,15 @@ class _Run:
             self._break(bug)
 
     def _turn(self, step_id: str) -> str | None:
-        outcome, done = take_turn(self._steps[step_id], self._cancels[step_id], self._desk)
+        midway = self._resume.midway.get(step_id)
+        outcome, done = take_turn(self._steps[step_id], self._cancels[step_id], self._desk, midway)
         self._finish(done)
         return self._advance(machine.StepEnded(step_id, outcome), keep_one=True)
 
     def _finish(self, done: StepRecord) -> None:
         self._records[done.id] = done
+        if done.id in self._resume.done:
+            return
         self._emit(StepFinished(at=self._ambient.now(), record=done))
 
     def _emit(self, event: Event) -> None:

@@ -22,6 +22,7 @@ from taskengine.runs.model import Dependency, Reason, StepRecord, StepResult, St
 from taskengine.scheduler import attempts
 from taskengine.scheduler.deadline import Deadline, Deadlines
 from taskengine.scheduler.machine import Outcome
+from taskengine.scheduler.resume import Midway
 
 #: The reason with which a step's Cancel is set when its time is over.
 TIMEOUT = "timeout"
@@ -40,12 +41,21 @@ class Desk:
     deadlines: Deadlines
 
 
-def take_turn(step: PlannedStep, cancel: Cancel, desk: Desk) -> tuple[Outcome, StepRecord]:
-    """Carry a step out, all attempts and repetitions of it. Returns when it is over or `cancel` is set and obeyed."""
+def take_turn(
+    step: PlannedStep, cancel: Cancel, desk: Desk, midway: Midway | None = None
+) -> tuple[Outcome, StepRecord]:
+    """Carry a step out, all attempts and repetitions of it. Returns when it is over or `cancel` is set and obeyed.
+
+    With `midway` it goes on in the attempt that a process which died had begun; its time has run on meanwhile."""
     started, begin = desk.ambient.now(), desk.ambient.monotonic()
-    limit = _Limit(step.timeout, cancel, desk)
+    if midway is not None:
+        passed = max(0.0, (started - midway.began).total_seconds())
+        started, begin = midway.began, begin - passed
+        limit = _Limit(max(0.001, step.timeout - passed) if step.timeout > 0 else 0, cancel, desk)
+    else:
+        limit = _Limit(step.timeout, cancel, desk)
     try:
-        made, result = _try_until_done(step, cancel, limit, desk)
+        made, result = _try_until_done(step, cancel, limit, desk, midway)
     finally:
         limit.lift()
     outcome = _outcome(step, made, result, cancel)
@@ -130,16 +140,23 @@ class _Limit:
                 self._desk.deadlines.drop(self._deadline)
 
 
-def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk) -> tuple[int, StepResult]:
+def _try_until_done(
+    step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk, midway: Midway | None
+) -> tuple[int, StepResult]:
     """The number of attempts made and the result to report."""
     made, last = 0, StepResult(ok=False)
     progress, move = attempts.begin(step)
+    if midway is not None:
+        made = midway.attempt
+        progress, move = midway.progress(step), attempts.Try(made, 0, retries=False)
     while True:
         if cancel.wait(move.delay) if move.delay > 0 else cancel.is_set:
             return made, _stopped(step, cancel, last)
         made = move.number
         limit.set()
-        last, matched = _attempt(step, made, cancel, desk, limit.hold)
+        failed = progress.failure is not None
+        last, matched = _attempt(step, made, cancel, desk, limit.hold, failed=failed, adopt=midway is not None)
+        midway = None
         if not last.ok and cancel.is_set and _yielded(last, cancel):
             return made, _stopped(step, cancel, last)
         progress, following = attempts.after(step, progress, last, matched=matched)
@@ -154,13 +171,21 @@ def _try_until_done(step: PlannedStep, cancel: Cancel, limit: _Limit, desk: Desk
 
 
 def _attempt(
-    step: PlannedStep, number: int, cancel: Cancel, desk: Desk, hold: Callable[[bool], None]
+    step: PlannedStep,
+    number: int,
+    cancel: Cancel,
+    desk: Desk,
+    hold: Callable[[bool], None],
+    *,
+    failed: bool,
+    adopt: bool,
 ) -> tuple[StepResult, bool]:
     """One attempt's result, and whether its output (or message) held one of the step's `retryOnErrors`."""
-    desk.emit(StepStarted(at=desk.ambient.now(), step=step.id, attempt=number))
+    if not adopt:
+        desk.emit(StepStarted(at=desk.ambient.now(), step=step.id, attempt=number, failed=failed))
     watch = _Watch(desk.log, step.retry_on_errors) if step.retry_on_errors else None
     log: LogSink = watch if watch is not None else desk.log
-    attempt = Attempt(number=number, cancel=cancel, log=log, emit=desk.emit, hold=hold)
+    attempt = Attempt(number=number, cancel=cancel, log=log, emit=desk.emit, hold=hold, adopt=adopt)
     result = _call(step, attempt, desk.runner)
     if not (step.detach and result.ok):
         # A detached step goes on talking: what the mask holds back for it must stay held.
