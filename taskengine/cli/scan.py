@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from taskengine.cli.base import PATH, Command, Option, output_option
+
+if TYPE_CHECKING:
+    from taskengine.errors import TaskEngineError
 
 
 @click.command(
     cls=Command,
     examples=[
         ("acr-task scan .", "the Dockerfile of this folder"),
+        ("acr-task scan --resolve .", "with the digests that registries have now"),
         ("acr-task scan -f docker/Prod.dockerfile --build-arg BASE=alpine:3 . -o json", "another one, for programs"),
     ],
 )
@@ -29,6 +34,12 @@ from taskengine.cli.base import PATH, Command, Option, output_option
 @click.option("--target", cls=Option, default="", metavar="STAGE", help="The stage that is built (default: the last).")
 @click.option("-t", "--tag", "--image", "tags", cls=Option, multiple=True, metavar="NAME", help="A name of the image.")
 @click.option("--platform", cls=Option, default="", metavar="OS/ARCH[/VARIANT]", help="What the image is built for.")
+@click.option(
+    "--resolve",
+    cls=Option,
+    is_flag=True,
+    help="Ask the registries for digests, the platform's manifest, and the ONBUILD triggers of base images.",
+)
 @output_option("table", "json", "yaml", "tsv")
 def scan(
     context: str,
@@ -37,12 +48,15 @@ def scan(
     target: str,
     tags: tuple[str, ...],
     platform: str,
+    resolve: bool,
     output: str,
-) -> None:
+) -> int:
     """List the base images that a Dockerfile depends on.
 
-    Nothing is pulled or built.
+    Nothing is pulled or built, and without --resolve no registry is asked: a digest is shown where the Dockerfile has
+    one.
     """
+    from functools import partial
     from pathlib import Path
 
     from taskengine import wiring
@@ -59,7 +73,8 @@ def scan(
     text = read_file(path)[0].decode("utf-8", "replace") if path == STDIN else read_dockerfile(Path(path))
     if platform:
         option.platform(platform)
-    found = scan_dockerfile(
+    look = partial(
+        scan_dockerfile,
         text,
         build_args=option.build_args(build_arg, wiring.settings().environ),
         target=target,
@@ -67,33 +82,40 @@ def scan(
         tags=tags,
         file=path if path != STDIN else "<stdin>",
     )
+    troubles: tuple[TaskEngineError, ...] = ()
+    if resolve:
+        from taskengine.dockerfile.online import ask, online_json
+
+        with wiring.registry_client(wiring.settings()) as client:
+            online = ask(lambda triggers: look(triggers=triggers), client, platform=platform)
+        found, troubles = online.found, online.troubles
+        data = online_json(online, scan_json(found))
+    else:
+        found = look()
+        data = scan_json(found)
     report_problems(found.warnings)
-    data = scan_json(found)
     if output in ("json", "yaml"):
         click.echo(json_text(data) if output == "json" else yaml_text(data))
     elif output == "tsv":
-        click.echo(tsv_text(scan_rows(data)))
+        click.echo(tsv_text(scan_rows(data, resolved=resolve)))
     else:
-        click.echo("\n".join(table([("USE", "IMAGE", "REGISTRY", "DIGEST"), *scan_rows(data)])))
+        head = ("USE", "IMAGE", "REGISTRY", "DIGEST", "PLATFORM DIGEST")
+        click.echo("\n".join(table([head[: 5 if resolve else 4], *scan_rows(data, resolved=resolve)])))
+    for error in dict.fromkeys((error.message, error.hint or "") for error in troubles):
+        print(f"warning: {error[0]}" + (f"\nhint: {error[1]}" if error[1] else ""), file=sys.stderr)
+    return max((error.exit_code for error in troubles), default=0)
 
 
-def scan_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """One row an image: what for, its name, its registry, its digest."""
-    rows = []
-
-    def add(use: str, image: dict[str, Any] | None) -> None:
-        if image is not None:
-            rows.append((use, image["reference"], image["registry"], image["digest"]))
-        else:
-            rows.append((use, "scratch", "", ""))
-
-    for image in found.get("images", []):
-        add("image", image)
-    add("runtime", found.get("runtime"))
-    for use in ("buildtime", "unused"):
-        for image in found.get(use, []):
-            add(use, image)
+def scan_rows(found: dict[str, Any], *, resolved: bool = False) -> list[tuple[str, ...]]:
+    """One row an image: what for, its name, its registry, its digest; where registries were asked, the platform's."""
+    uses = [("image", image) for image in found.get("images", [])]
+    uses.append(("runtime", found.get("runtime")))
+    uses += [(use, image) for use in ("buildtime", "unused") for image in found.get(use, [])]
     if found.get("syntax"):
-        syntax = found["syntax"]
-        add("syntax", syntax if isinstance(syntax, dict) else {"reference": syntax, "registry": "", "digest": ""})
+        uses.append(("syntax", found["syntax"]))
+    rows: list[tuple[str, ...]] = []
+    for use, image in uses:
+        shown = image or {"reference": "scratch"}
+        row = (use, shown["reference"], shown.get("registry", ""), shown.get("digest", ""))
+        rows.append((*row, shown.get("platformDigest") or "") if resolved else row)
     return rows

@@ -17,6 +17,7 @@ from taskengine.dockerfile.platform import Platform, automatic_variables
 from taskengine.dockerfile.problem import Problems
 from taskengine.dockerfile.shell import Expanded, ExpansionError, expand
 from taskengine.dockerfile.stage import SCRATCH, Stage, Structure, find_cycle, names_of, reachable
+from taskengine.dockerfile.trigger import trigger_instructions
 from taskengine.errors import InvalidInput
 from taskengine.registry.reference import ImageReference, InvalidReference
 
@@ -64,6 +65,8 @@ class Resolver:
     target: int
     front_end: FrontEnd
     strict: bool
+    #: the ONBUILD triggers of base images, as far as they are known
+    triggers: Mapping[ImageReference, Sequence[str]] = field(default_factory=dict)
     _names: dict[str, int] = field(default_factory=dict)
     _parents: dict[int, int] = field(default_factory=dict)
     _bases: dict[int, ImageReference | None] = field(default_factory=dict)
@@ -159,7 +162,12 @@ class Resolver:
             self._add("E710", error.message, stage.opening, "--platform", error.hint)
 
     def _commands(self, stage: Stage) -> Iterator[Instruction]:
-        """A stage's instructions, preceded by what the stage below it left for it with ONBUILD."""
+        """A stage's instructions, preceded by what the stage or the image below it left for it with ONBUILD."""
+        base = self._bases.get(stage.index)
+        if base is not None and base in self.triggers:
+            for command in trigger_instructions(self.triggers[base], stage.opening, self.front_end):
+                if self._may_trigger(stage.opening):
+                    yield command
         parent = self._parents.get(stage.index)
         if parent is not None:
             for command in self.structure.stages[parent].commands:

@@ -7,7 +7,7 @@ asks the same questions only to know what is wrong; a file without FROM, for one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from taskengine.dockerfile.instruction import FrontEnd
@@ -47,6 +47,17 @@ class Scan:
     stages: tuple[ScannedStage, ...]
     warnings: tuple[Problem, ...]
 
+    @property
+    def all(self) -> tuple[ImageReference, ...]:
+        """Every image that the Dockerfile names, each once."""
+        named = (self.runtime, *self.buildtime, *self.unused, self.syntax)
+        return tuple(dict.fromkeys(image for image in named if image is not None))
+
+    def platform_of(self, image: ImageReference, otherwise: str) -> str:
+        """The platform that the first needed stage on this image asks for, or what is built for."""
+        found = (stage.platform for stage in self.stages if stage.is_needed and stage.base == image)
+        return next(found, "") or otherwise
+
 
 def scan(
     text: str,
@@ -57,13 +68,18 @@ def scan(
     tags: Sequence[str] = (),
     file: str = "Dockerfile",
     build_platform: str = "",
+    triggers: Mapping[ImageReference, Sequence[str]] | None = None,
 ) -> Scan:
     """The images that a Dockerfile needs to build `target` (the last stage). Raises InvalidTask with every problem.
 
-    `build_platform` is the platform of the builder itself, by default linux/amd64.
+    `build_platform` is the platform of the builder itself, by default linux/amd64. `triggers` are the ONBUILD
+    instructions of base images: no Dockerfile shows them, and they may take from further images.
     """
     images = tuple(ImageReference.parse(tag) for tag in tags)
-    wanted = _Wanted(build_args=build_args or {}, target=target, platform=platform, build_platform=build_platform)
+    wanted = _Wanted(
+        build_args=build_args or {}, target=target, platform=platform, build_platform=build_platform,
+        triggers=triggers or {},
+    )  # fmt: skip
     found, problems = _examine(text, file, wanted, strict=False)
     if found is None or problems.has_errors:
         raise InvalidTask(problems.in_order(), text=text)
@@ -114,6 +130,7 @@ class _Wanted:
     target: str
     platform: str
     build_platform: str
+    triggers: Mapping[ImageReference, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +159,7 @@ def _examine(text: str, file: str, wanted: _Wanted, *, strict: bool) -> tuple[_F
         target=target,
         front_end=front_end,
         strict=strict,
+        triggers=wanted.triggers,
     )
     return _Found(structure=shape, resolution=resolver.resolve(), target=target, syntax=syntax), problems
 

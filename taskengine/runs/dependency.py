@@ -36,7 +36,8 @@ def dependencies(found: Scan | None, used: Iterable[Used], *, platform: str) -> 
         entry = seen.pop(_key(image), None)
         digest = image.digest or (entry.digest if entry else "")
         note = "" if entry or digest else UNSAID
-        made.append(of_image(image, kind, digest=digest, platform=_platform(found, image, platform), note=note))
+        wanted = found.platform_of(image, platform) if found else platform
+        made.append(of_image(image, kind, digest=digest, platform=wanted, note=note))
     pinned = {(d.repository, d.digest) for d in made if d.digest}
     for entry in seen.values():
         if (entry.image.path, entry.digest) in pinned:
@@ -75,14 +76,6 @@ def _asked(found: Scan | None) -> Iterable[tuple[DependencyType, ImageReference]
         yield DependencyType.BUILDTIME, image
     if found.syntax is not None:
         yield DependencyType.SYNTAX, found.syntax
-
-
-def _platform(found: Scan | None, image: ImageReference, otherwise: str) -> str:
-    """The platform that the first stage built on the image asks for."""
-    for stage in found.stages if found else ():
-        if stage.is_needed and stage.base == image:
-            return stage.platform or otherwise
-    return otherwise
 
 
 def _key(image: ImageReference) -> tuple[str, str, str]:
