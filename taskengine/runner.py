@@ -120,6 +120,8 @@ class RunContext:
     build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    #: SSH agents that build lines may name, by id: the path of a socket or of a private key. Never taken from a task.
+    ssh: Mapping[str, str] = field(default_factory=dict)
     #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none,
     #: and a step that asks for the engine's host (its folders, devices, namespaces, privileges) is refused
     allow_docker_socket: bool | None = None

@@ -7,14 +7,16 @@ where it does not.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from runners.docker.agents import Agents
 from runners.docker.archive import rebased
 from runners.docker.buildkit import (
     BuildCanceled,
@@ -32,7 +34,9 @@ from runners.docker.buildkit import (
     buildkitd_dialer,
     dialer,
 )
+from runners.docker.buildkit.guard import names_own_frontend, refuse_what_cannot_be_built
 from runners.docker.buildkit.ignore import parse_lines
+from runners.docker.buildlimit import idle_limits, is_before_docker_23
 from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.dependency import Standing, understood
 from runners.docker.engine import Engine
@@ -45,11 +49,13 @@ from runners.docker.scope import Scope
 from runners.docker.workspace import DEFAULT_IGNORES, ignore_file, ignore_lines
 from taskengine.errors import InvalidInput
 from taskengine.plainfile import Folder, LeadsOut
+from taskengine.plan.buildvalue import DOCKER_IMAGE, named_context
 from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
 from taskengine.plan.words import runtime_env
 from taskengine.registry.auth import Logins
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt, Cancel, RunContext
+from taskengine.runs.event import Notice
 from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
@@ -84,6 +90,7 @@ class Builder:
         self._contexts = contexts
         self._buildkitd = buildkitd
         self._standing = Standing(api, logins, platforms)
+        self._agents = Agents(context.ssh, temp_dir)
         self._lock = threading.Lock()
         self._buildkit: BuildKit | None = None
         self._pristine = True
@@ -98,7 +105,8 @@ class Builder:
         if line is None:
             raise InvalidInput(f"step {step.id!r} has no build line")
         fetched = fetch_context(self._contexts, step, line, attempt, now) if is_remote(line.context) else None
-        request = self._request(step, line, fetched)
+        request = self._request(step, line, fetched, self._further(step, line, attempt, now))
+        self._tell_what_has_no_effect(line, step, attempt, now)
         log = BuildLog(step.id, attempt, now)
         try:
             outcome, stood_on = self._build(request, attempt.cancel, log.progress)
@@ -151,9 +159,10 @@ class Builder:
 
     def _dial(self) -> BuildKit:
         if self._buildkitd is None:
-            return BuildKit(dialer(cast("APIClient", self._api)))
+            return BuildKit(dialer(cast("APIClient", self._api)), guard=self._judge)
         return BuildKit(
             buildkitd_dialer(self._buildkitd),
+            guard=self._judge,
             load=lambda archive: load_image(self._api, archive),
             name=f"buildkitd at {self._buildkitd.address}",
         )
@@ -163,10 +172,55 @@ class Builder:
             client, self._buildkit = self._buildkit, None
         if client is not None:
             client.close()
+        self._agents.close()
+
+    def _is_old(self) -> bool:
+        """Whether the Dockerfile frontend inside of this engine is from before Docker 23."""
+        return self._buildkitd is None and is_before_docker_23(str(getattr(self._api, "_version", "")))
+
+    def _judge(self, dockerfile: bytes, request: BuildRequest) -> None:
+        refuse_what_cannot_be_built(dockerfile, request)
+        if request.contexts and self._is_old() and not names_own_frontend(dockerfile):
+            raise BuildFailed(
+                "--build-context: the Dockerfile frontend of this engine knows no further contexts",
+                hint="begin the Dockerfile with `# syntax=docker/dockerfile:1`, or use Docker 23 or newer",
+            )
+
+    def _tell_what_has_no_effect(
+        self, line: BuildLine, step: PlannedStep, attempt: Attempt, now: Callable[[], datetime]
+    ) -> None:
+        """Options that are fine, and that this builder knows nothing of: said, for a build goes on without them."""
+        if text := idle_limits(line, is_old=self._is_old()):
+            attempt.emit(Notice(at=now(), message=text, level="warning", step=step.id))
 
     # the request
 
-    def _request(self, step: PlannedStep, line: BuildLine, fetched: Path | None) -> BuildRequest:
+    def _further(
+        self, step: PlannedStep, line: BuildLine, attempt: Attempt, now: Callable[[], datetime]
+    ) -> dict[str, ContextSource | str]:
+        """What --build-context names: folders of the workspace, addresses that are fetched, images."""
+        found: dict[str, ContextSource | str] = {}
+        for text in line.all("build-context"):
+            name, where = named_context(text)
+            if where.startswith(DOCKER_IMAGE):
+                found[name] = DOCKER_IMAGE + ImageReference.parse(where.removeprefix(DOCKER_IMAGE)).normalised
+                continue
+            there = dataclasses.replace(line, context=where)
+            if is_remote(where):
+                found[name] = LocalDir(path=str(fetch_context(self._contexts, step, there, attempt, now)), excludes=())
+                continue
+            source = self._source(_context_path(step, there), "", what=f"the context {name}")
+            if isinstance(source, TarStream):
+                raise fail(
+                    Reason.INVALID, f"--build-context {name}: this engine shares no files with acr-task",
+                    hint="copy the files into the build's own context, or name an address",
+                )  # fmt: skip
+            found[name] = source
+        return found
+
+    def _request(
+        self, step: PlannedStep, line: BuildLine, fetched: Path | None, further: Mapping[str, ContextSource | str]
+    ) -> BuildRequest:
         path = line.context if fetched is not None else _context_path(step, line)
         dockerfile, home, ignores = self._dockerfile(step, line, path, fetched)
         context = self._source(path, dockerfile, ignores, fetched)
@@ -174,12 +228,14 @@ class Builder:
             context=context,
             dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
             dockerfile_dir=home,
+            contexts=further,
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
             build_args={**_build_args(step, line), **self._context.build_args},
             target=line.target,
             platform=line.last("platform") or self._context.platform,
             labels=dict(_pair(label) for label in line.all("label")),
             no_cache=_on(line.last("no-cache")),
+            no_cache_stages=tuple(name for value in line.all("no-cache-filter") for name in value.split(",") if name),
             pull=_on(line.last("pull")) or step.pull,
             network=_build_network(line),
             add_hosts=line.all("add-host"),
@@ -188,6 +244,7 @@ class Builder:
             cache_from=tuple(_cache_reference(c) for c in line.all("cache-from")),
             inline_cache=any("inline" in c for c in line.all("cache-to")),
             secrets=self._secrets(step, line),
+            ssh=self._agents.sockets(line.all("ssh")),
             credentials=lambda host: build_credentials(self._logins, host),
             shared_key=self._shared_key(path, context, lasting=fetched is not None),
         )

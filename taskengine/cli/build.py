@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskengine.cli.base import PATH, Command, Option
-from taskengine.cli.run import display_options
+from taskengine.cli.run import display_options, ssh_option
 
 if TYPE_CHECKING:
     from taskengine.errors import InvalidInput
@@ -57,6 +57,7 @@ BUILD = "Build"
 @click.option("--id", "run_id", cls=Option, default="", metavar="ID", help=".Run.ID in names.")
 @click.option("--timeout", cls=Option, metavar="DURATION", help="The longest the whole run may take (600, 15m, 1h30m).")
 @click.option("--no-logs", cls=Option, is_flag=True, help="The same as --quiet.")
+@ssh_option
 @display_options
 def build(
     context: str,
@@ -72,6 +73,7 @@ def build(
     run_id: str,
     timeout: str | None,
     no_logs: bool,
+    ssh: tuple[str, ...],
     output: str,
     quiet: bool,
     no_color: bool,
@@ -88,7 +90,7 @@ def build(
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.option import TaskOptions
     from taskengine.cli.source import Source
-    from taskengine.cli.submit import Extra, submit
+    from taskengine.cli.submit import Extra, Grants, submit
     from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
 
     if platform:
@@ -96,6 +98,7 @@ def build(
     environ = wiring.settings().environ
     args = option.build_args(build_arg, environ)
     secret_args = option.build_args(secret_build_arg, environ, name="--secret-build-arg")
+    agents = option.ssh_agents(ssh, environ)
     folder, dockerfile, files = place(context, file)
     seconds = option.duration("--timeout", timeout) if timeout else None
     text = build_task(
@@ -107,6 +110,7 @@ def build(
             platform=platform,
             no_cache=no_cache,
             push=not no_push,
+            ssh=tuple(agents),
             timeout=seconds,
         )
     )
@@ -119,6 +123,7 @@ def build(
         TaskOptions(registry=registry, platform=platform, run_id=run_id),
         display=Display(output=output, quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
         limits=Limits(timeout=seconds),
+        grants=Grants(ssh=agents),
         extra=Extra(build_args=secret_args, build_files=files),
     )
 

@@ -111,6 +111,27 @@ def platform(text: str) -> str:
     return text
 
 
+def ssh_agents(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """`ID[=PATH]` texts: the paths of agents' sockets or of keys, by id; without a path it is the user's own agent."""
+    from taskengine.plan.buildvalue import ssh_id
+
+    out = {}
+    for text in given:
+        ident, sign, path = text.partition("=")
+        ssh_id(ident)
+        if not sign:
+            path = environ.get("SSH_AUTH_SOCK", "")
+            if not path:
+                raise InvalidInput(
+                    f"--ssh {ident}: no SSH agent is running", hint=f"start one, or name a key: --ssh {ident}=PATH"
+                )
+        path = str(Path(path).expanduser().absolute())
+        if not Path(path).exists():
+            raise InvalidInput(f"--ssh {ident}: {path} does not exist", hint="name an agent's socket or a private key")
+        out[ident] = path
+    return out
+
+
 def build_args(given: Iterable[str], environ: Mapping[str, str], *, name: str = "--build-arg") -> dict[str, str]:
     """`K=V` pairs; a `K` alone takes its value from the environment, as Docker does, or is left out."""
     out = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from taskengine.cli.base import FOLDER, PATH, Command, Option, output_option
-from taskengine.cli.option import TaskOptions, duration, task_options
+from taskengine.cli.option import TaskOptions, duration, ssh_agents, task_options
 from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -42,6 +42,16 @@ def display_options(command: F) -> F:
     ):
         command = decorator(command)
     return command
+
+
+ssh_option = click.option(
+    "--ssh",
+    cls=Option,
+    section=GRANTS,
+    multiple=True,
+    metavar="ID[=PATH]",
+    help="Let builds use an SSH agent, or a private key, for RUN --mount=type=ssh (default: your own agent).",
+)
 
 
 @click.command(
@@ -83,6 +93,7 @@ def display_options(command: F) -> F:
     default=None,
     help="The same for this machine's registry logins.",
 )
+@ssh_option
 @display_options
 def run(
     paths: tuple[str, ...],
@@ -93,6 +104,7 @@ def run(
     options: TaskOptions,
     allow_docker_socket: bool | None,
     allow_registry_logins: bool | None,
+    ssh: tuple[str, ...],
     output: str,
     quiet: bool,
     no_color: bool,
@@ -105,6 +117,7 @@ def run(
     failed, timed out or was canceled, 2: the input is wrong, 3: the engine, or a registry or server that the command or
     the failed step needs, cannot be reached, 130: interrupted.
     """
+    from taskengine import wiring
     from taskengine.cli.execute import Display, Limits
     from taskengine.cli.submit import Grants, submit
 
@@ -115,7 +128,11 @@ def run(
         options,
         display=Display(output=output, quiet=quiet, no_color=no_color, log_dir=log_dir),
         limits=Limits(timeout=seconds, max_parallel=max_parallel),
-        grants=Grants(docker_socket=allow_docker_socket, registry_logins=allow_registry_logins),
+        grants=Grants(
+            docker_socket=allow_docker_socket,
+            registry_logins=allow_registry_logins,
+            ssh=ssh_agents(ssh, wiring.settings().environ),
+        ),
     )
 
 

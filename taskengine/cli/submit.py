@@ -16,6 +16,8 @@ class Grants:
 
     docker_socket: bool | None = None
     registry_logins: bool | None = None
+    #: agents' sockets or keys, by the ids that build lines have for them
+    ssh: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ def submit(
         build_files=extra.build_files,
         allow_docker_socket=grants.docker_socket,
         allow_registry_logins=grants.registry_logins,
+        ssh=grants.ssh,
     )
     return carry_out(
         loaded.plan,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from taskengine.plan import buildvalue
 from taskengine.plan import value as values
 from taskengine.plan.model import BuildLine
 from taskengine.plan.option import LineError, Option, OptionReader
@@ -26,47 +27,52 @@ def _refused(name: str, why: str, *, short: str = "", value: str = "") -> Option
 
 BUILD_OPTIONS: tuple[Option, ...] = (
     _o("add-host", "An entry for the hosts file of RUN steps.", value="NAME:IP", many=True),
+    _o("attest", "An attestation: type=provenance or type=sbom.", value="PARAMETERS", many=True),
     _o("build-arg", "A build argument.", value="NAME=VALUE", many=True),
-    _ignored("builder", "The engine's own builder is used.", value="NAME"),
+    _o(
+        "build-context",
+        "A further context: folder, address, or docker-image://NAME; needs Docker 23 or newer, or `# syntax`.",
+        value="NAME=PATH",
+        many=True,
+    ),
+    _ignored("builder", "The engine builds, or the buildkitd that BUILDKIT_HOST names.", value="NAME"),
     _o("cache-from", "Where to take layers from.", value="IMAGE", many=True),
     _o("cache-to", "Where to keep layers.", value="TARGET", many=True),
-    _ignored("cgroup-parent", "BuildKit sets no such limit on RUN steps.", value="PATH"),
+    _o("cgroup-parent", "A limit of RUN steps on engines without BuildKit, which sets none.", value="PATH"),
     _ignored("compress", "Only files that changed are sent."),
-    _ignored("cpu-period", "BuildKit sets no such limit on RUN steps.", value="N"),
-    _ignored("cpu-quota", "BuildKit sets no such limit on RUN steps.", value="N"),
-    _ignored("cpu-shares", "BuildKit sets no such limit on RUN steps.", short="c", value="N"),
-    _ignored("cpuset-cpus", "BuildKit sets no such limit on RUN steps.", value="LIST"),
-    _ignored("cpuset-mems", "BuildKit sets no such limit on RUN steps.", value="LIST"),
+    _o("cpu-period", "A limit of RUN steps on engines without BuildKit, which sets none.", value="N"),
+    _o("cpu-quota", "A limit of RUN steps on engines without BuildKit, which sets none.", value="N"),
+    _o("cpu-shares", "A limit of RUN steps on engines without BuildKit, which sets none.", short="c", value="N"),
+    _o("cpuset-cpus", "A limit of RUN steps on engines without BuildKit, which sets none.", value="LIST"),
+    _o("cpuset-mems", "A limit of RUN steps on engines without BuildKit, which sets none.", value="LIST"),
     _ignored("disable-content-trust", "Images are never checked by content trust."),
     _o("file", "The Dockerfile; - reads it from standard input.", short="f", value="PATH"),
     _ignored("force-rm", "Nothing is left of a build anyway."),
-    _ignored("isolation", "BuildKit sets no such limit on RUN steps.", value="KIND"),
+    _ignored("isolation", "There is one kind on Linux.", value="KIND"),
     _o("label", "A label of the image.", value="KEY=VALUE", many=True),
     _ignored("load", "The image is always loaded into the engine."),
-    _ignored("memory", "BuildKit sets no such limit on RUN steps.", short="m", value="BYTES"),
-    _ignored("memory-swap", "BuildKit sets no such limit on RUN steps.", value="BYTES"),
+    _o("memory", "A limit of RUN steps on engines without BuildKit, which sets none.", short="m", value="BYTES"),
+    _o("memory-swap", "A limit of RUN steps on engines without BuildKit, which sets none.", value="BYTES"),
     _o("network", "Network of RUN steps: default, none or host.", value="NAME"),
     _o("no-cache", "Do not use layers of earlier builds."),
+    _o("no-cache-filter", "The same for these stages only.", value="STAGE,...", many=True),
     _o("platform", "Platform of the image.", value="OS/ARCH"),
     _ignored("progress", "Progress is shown by acr-task.", value="KIND"),
-    _o("provenance", "Only false: attestations are not made yet.", value="PARAMETERS"),
+    _o("provenance", "Say in an attestation how the image was made.", value="PARAMETERS"),
     _o("pull", "Look for newer base images."),
     _ignored("quiet", "The log is the run's.", short="q"),
     _ignored("rm", "Nothing is left of a build anyway."),
-    _o("sbom", "Only false: attestations are not made yet.", value="PARAMETERS"),
+    _o("sbom", "Say in an attestation what is in the image.", value="PARAMETERS"),
     _o("secret", "A secret for RUN --mount=type=secret.", value="SECRET", many=True),
-    _o("shm-size", "Size of /dev/shm.", value="BYTES"),
+    _o("shm-size", "Size of /dev/shm for RUN steps; needs Docker 23 or newer.", value="BYTES"),
+    _o("ssh", "An SSH agent for RUN --mount=type=ssh; whoever runs the task gives it by --ssh.", value="ID", many=True),
     _o("tag", "A name of the image.", short="t", value="NAME", many=True),
     _o("target", "The stage to build.", value="STAGE"),
-    _o("ulimit", "A limit of RUN steps.", value="NAME=SOFT:HARD", many=True),
+    _o("ulimit", "A limit of RUN steps; needs Docker 23 or newer.", value="NAME=SOFT:HARD", many=True),
     _refused("allow", "builds are given no entitlements", value="NAME"),
     _refused("annotation", "images are not annotated yet; use --label", value="KEY=VALUE"),
-    _refused("attest", "attestations are not made yet", value="PARAMETERS"),
-    _refused("build-context", "further contexts are not there yet; copy the files into the context", value="NAME=PATH"),
-    _refused("no-cache-filter", "use --no-cache, for all stages", value="STAGE"),
     _refused("push", "push the image in a push step"),
     _refused("security-opt", "builds are given no security options", value="OPTION"),
-    _refused("ssh", "no SSH agent is handed to builds yet; use --secret", value="KEY"),
     _refused("iidfile", "the image's id is in the run's result", value="FILE"),
     _refused("metadata-file", "what is known of the image is in the run's result", value="FILE"),
     _refused("output", "a build step makes an image; copy files out by a cmd step", short="o", value="TARGET"),
@@ -86,10 +92,17 @@ _READER = OptionReader(
     command="a build line (docker build)",
     interspersed=True,
     unknown="E414",
-    values={"shm-size": values.size_bytes, "ulimit": values.ulimit},
+    values={
+        "attest": buildvalue.attestation,
+        "build-context": buildvalue.named_context,
+        "memory": values.size_bytes,
+        "memory-swap": values.size_bytes,
+        "shm-size": values.size_bytes,
+        "ssh": buildvalue.ssh_id,
+        "ulimit": values.ulimit,
+    },
     other=lambda: ("docker run", "cmd", _run_options()),
 )
-_ONLY_FALSE = frozenset({"provenance", "sbom"})
 _IGNORED = frozenset(option.name for option in BUILD_OPTIONS if option.ignored) - {"load"}
 
 
@@ -103,10 +116,6 @@ def parse_build(text: str) -> BuildLine:
         second = parsed.words[1]
         hint = "quote a value that holds blanks"
         raise LineError("E413", f"this build names more than one context: '{second.text}' too", second.start, hint)
-    for name, value in parsed.options:
-        if name in _ONLY_FALSE and value.lower() not in {"false", "0"}:
-            hint = f"attestations are not made yet; write --{name}=false or leave it out"
-            raise LineError("E404", f"the option '--{name}' cannot be used in a task", 0, hint)
     options = tuple(option for option in parsed.options if option[0] not in _IGNORED)
     return BuildLine(
         context=parsed.words[0].text,

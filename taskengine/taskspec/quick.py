@@ -42,6 +42,8 @@ class QuickBuild:
     no_cache: bool = False
     push: bool = True
     timeout: int | None = None
+    #: ids of SSH agents that the build may use
+    ssh: tuple[str, ...] = ()
 
 
 def build_task(build: QuickBuild) -> str:
@@ -58,6 +60,8 @@ def build_task(build: QuickBuild) -> str:
         words += ["--target", _word(build.target)]
     if build.platform:
         words += ["--platform", _word(build.platform)]
+    for ident in build.ssh:
+        words += ["--ssh", _word(ident)]
     if build.no_cache:
         words.append("--no-cache")
     text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,20 @@ def test_platforms_are_os_arch_and_variant(text: str) -> None:
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         option.platform(text)
+
+
+def test_an_agent_is_the_users_own_or_the_one_that_is_named(tmp_path: Path) -> None:
+    own, key = tmp_path / "agent", tmp_path / "key"
+    for path in (own, key):
+        path.touch()
+    environ = {"SSH_AUTH_SOCK": str(own)}
+    assert option.ssh_agents(["default", f"other={key}"], environ) == {"default": str(own), "other": str(key)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("default", "no SSH agent is running"), ("a=/nonexistent", "does not exist"), ("a b", "no id"), ("=x", "no id")],
+)
+def test_an_agent_that_is_not_there_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        option.ssh_agents([text], {})

@@ -27,6 +27,7 @@ def frontend_attrs(request: BuildRequest) -> dict[str, str]:
         "shm-size": "" if request.shm_size is None else str(request.shm_size),
         "ulimit": _csv(str(limit) for limit in request.ulimits),
         "cache-from": _csv(request.cache_from),
+        "no-cache": _csv(request.no_cache_stages),
     }
     attrs |= {name: value for name, value in choices.items() if value}
     if request.no_cache:

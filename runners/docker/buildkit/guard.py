@@ -16,9 +16,14 @@ from .model import BuildRequest
 _OWN_FRONTEND = re.compile(rb"#[ \t]*syntax[ \t]*=[ \t]*\S", re.IGNORECASE)
 
 
+def names_own_frontend(dockerfile: bytes) -> bool:
+    """Whether the file is read by a frontend that it names itself, and not by the engine's."""
+    return _OWN_FRONTEND.match(dockerfile) is not None
+
+
 def refuse_what_cannot_be_built(dockerfile: bytes, request: BuildRequest) -> None:
     """Raise BuildFailed for the first thing in the file that no builder accepts, with its line."""
-    if _OWN_FRONTEND.match(dockerfile):
+    if names_own_frontend(dockerfile):
         return
     from taskengine.dockerfile.scan import check
 

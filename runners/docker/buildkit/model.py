@@ -70,12 +70,16 @@ class BuildRequest:
     context: ContextSource
     dockerfile: str = "Dockerfile"
     dockerfile_dir: ContextSource | None = None
+    #: further contexts by the name that the Dockerfile has for them; a text is an address that BuildKit resolves
+    contexts: Mapping[str, ContextSource | str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     platform: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
+    #: these stages are built anew, where `no_cache` does not say so of all
+    no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
     #: "" (the engine's own), "host" or "none"; BuildKit knows no others
     network: str = ""

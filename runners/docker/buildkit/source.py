@@ -48,6 +48,12 @@ def read_source(request: BuildRequest, guard: Callable[[bytes, BuildRequest], No
     context = request.context
     trees: dict[str, Tree] = {"dockerfile": MemoryTree(files)}
     attrs = {"filename": name}
+    for number, (known_as, further) in enumerate(request.contexts.items()):
+        if isinstance(further, str):
+            attrs[f"context:{known_as}"] = further
+        else:
+            trees[f"context-{number}"] = _folder(further) if isinstance(further, LocalDir) else MemoryTree({})
+            attrs[f"context:{known_as}"] = f"local:context-{number}"
     if isinstance(context, TarStream):
         # without the second key BuildKit would read the Dockerfile from the archive, past our check
         attrs["dockerfilekey"] = "dockerfile"

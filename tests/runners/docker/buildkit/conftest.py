@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,6 +72,18 @@ class Site:
         self.tags += request.get("tags", ())
         self.told.items.clear()
         return self.buildkit.build(BuildRequest(**request), cancel=cancel or Cancel(), progress=self.told)
+
+
+def lay_out_ssh_add(folder: Path) -> None:
+    """The program and its libraries below `ssh`, as in a root file system: busybox speaks to no Unix socket."""
+    program = "/usr/bin/ssh-add"
+    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    needed = {word for word in listed.split() if word.startswith("/")} | {program}
+    for path in needed:
+        target = folder / "ssh" / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(Path(path).read_bytes())
+        target.chmod(0o755)
 
 
 def start_of(site: Site, text: str, **request: Any) -> Future[BuildOutcome]:

@@ -32,7 +32,7 @@ from taskengine.runner import Cancel
 from tests.support.engine import Engine
 from tests.support.registry import Registry
 
-from .conftest import Site, work_of
+from .conftest import Site, lay_out_ssh_add, work_of
 
 
 def test_the_engine_offers_buildkit_and_says_for_what_it_builds(site: Site) -> None:
@@ -171,20 +171,8 @@ def agent(tmp_path: Path) -> Iterator[str]:
         process.wait(10)
 
 
-def _ssh_add(folder: Path) -> None:
-    """The program and its libraries, laid out as in a root file system."""
-    program = "/usr/bin/ssh-add"
-    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-    needed = {word for word in listed.split() if word.startswith("/")} | {program}
-    for path in needed:
-        target = folder / "ssh" / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(Path(path).read_bytes())
-        target.chmod(0o755)
-
-
 def test_an_ssh_agent_is_forwarded(site: Site, agent: str) -> None:
-    _ssh_add(site.folder)
+    lay_out_ssh_add(site.folder)
     dockerfile = "FROM busybox\nCOPY ssh /\nRUN --mount=type=ssh,id={} /usr/bin/ssh-add -l\n"
     site.build(dockerfile.format("default"), ssh={"default": agent}, no_cache=True)
     assert "build-key" in site.told.output()
