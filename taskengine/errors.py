@@ -2,8 +2,11 @@
 
 TaskEngineError
 ├── InvalidInput          the input is wrong: usage, invalid task, unknown name      (exit code 2)
-│   └── InvalidTask       ... with the list of problems in the file
+│   ├── InvalidTask       ... with the list of problems in the file
+│   ├── NotFound          ... it names what is not there
+│   └── Conflict          ... it was right once: what it is about has changed meanwhile, or is there already
 ├── Unreachable           engine, registry, secret store or server cannot be reached (exit code 3)
+│   └── OutOfSpace        ... or cannot keep anything more
 ├── RunnerError           the runner itself failed, not the step                     (exit code 1)
 └── Interrupted           the user stopped it                                        (exit code 130)
 """
@@ -78,10 +81,22 @@ class InvalidTask(InvalidInput):
         self.text = text
 
 
+class NotFound(InvalidInput):
+    """The input names something that is not there."""
+
+
+class Conflict(InvalidInput):
+    """What the input is about has changed meanwhile, is there already, or is in no state for it."""
+
+
 class Unreachable(TaskEngineError):
     """Something the command needs cannot be reached: the engine, a registry, a secret store, a server."""
 
     exit_code = 3
+
+
+class OutOfSpace(Unreachable):
+    """A disk is full, so that nothing more can be kept."""
 
 
 class RunnerError(TaskEngineError):

@@ -1,16 +1,17 @@
 """The tables, as SQLAlchemy Core sees them; the migrations make them, and a test holds both equal.
 
 Times are stored as whole microseconds since 1970 in UTC (`Moment`), so that both databases sort and compare them alike
-and none has an opinion about time zones. Documents are JSON text.
+and none has an opinion about time zones. Documents are JSON text (`Json`), with sorted keys, so that equal ones are
+equal to the database too.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -43,6 +44,19 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + timedelta(microseconds=int(value))
 
 
+class Json(TypeDecorator[Any]):
+    """Plain JSON data, kept as text in ASCII: no character that a stranger sends is one that a database refuses."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002
+        return None if value is None else json.loads(value)
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -60,7 +74,7 @@ tokens = Table(
     Column("name", String(200), nullable=False),
     Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token, which is 256 random bits
     Column("role", String(20), nullable=False),
-    Column("scopes", JSON, nullable=False),
+    Column("scopes", Json, nullable=False),
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
     Column("used", Moment),
@@ -70,7 +84,7 @@ tokens = Table(
 tasks = Table(
     "tasks", metadata,
     Column("name", String(200), primary_key=True),
-    Column("document", JSON, nullable=False),
+    Column("document", Json, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("owner", String(200), nullable=False),
@@ -102,7 +116,7 @@ uploads = Table(
 
 runs = Table(
     "runs", metadata,
-    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("number", _number, primary_key=True, autoincrement=False),
     Column("id", String(32), nullable=False, unique=True),
     Column("type", String(20), nullable=False),
     Column("status", String(20), nullable=False),
@@ -113,9 +127,11 @@ runs = Table(
     Column("group_limit", Integer, nullable=False),
     Column("group_policy", String(20), nullable=False),
     Column("pool", String(200), nullable=False),
-    Column("labels", JSON, nullable=False),
-    Column("spec", JSON, nullable=False),
-    Column("cause", JSON, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("platform", String(50), nullable=False),
+    Column("upload", String(32), nullable=False),  # of its context, which stays until the run is over
+    Column("spec", Json, nullable=False),
+    Column("cause", Json, nullable=False),
     Column("created", Moment, nullable=False),
     Column("not_before", Moment),
     Column("expires", Moment),
@@ -129,19 +145,33 @@ runs = Table(
     Column("epoch", Integer, nullable=False),
     Column("lease_until", Moment),
     Column("cancel_reason", Text, nullable=False),
+    Column("cancel_at", Moment),  # when it was asked for
     Column("message", Text, nullable=False),
     Column("hint", Text, nullable=False),
     Column("feed_size", BigInteger, nullable=False),
-    Column("record", JSON),
+    Column("record", Json),
     Column("archived", Boolean, nullable=False),
-    Index("ix_runs_status_priority_number", "status", "priority", "number"),
     Index("ix_runs_task_number", "task", "number"),
     Index("ix_runs_status_number", "status", "number"),
     Index("ix_runs_owner_number", "owner", "number"),
-    Index("ix_runs_created", "created"),
-    Index("ix_runs_finished", "finished"),
-    Index("ix_runs_worker_status", "worker", "status"),
     Index("ix_runs_group_name_status", "group_name", "status"),
+    Index("ix_runs_upload", "upload"),
+    Index("ix_runs_finished", "finished"),
+    # lists find their numbers in here, without a look at the rows, which are long
+    Index("ix_runs_list", "number", "created", "status", "task", "type", "owner", "archived"),
+)  # fmt: skip
+
+# what became of each attempt: its worker and lease, and how much of its feed is safe here
+run_attempts = Table(
+    "run_attempts", metadata,
+    Column("run", String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("worker", String(32), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("leased", Moment, nullable=False),
+    Column("ended", Moment),
+    Column("outcome", Text, nullable=False),  # empty while it is under way
+    Column("feed_size", BigInteger, nullable=False),
 )  # fmt: skip
 
 run_steps = Table(
@@ -152,19 +182,19 @@ run_steps = Table(
     Column("position", Integer, nullable=False),
     Column("status", String(20), nullable=False),
     Column("log_size", BigInteger, nullable=False),  # bytes of its output that are safe here
-    Column("record", JSON),
+    Column("record", Json),
 )  # fmt: skip
 
 run_images = Table(
     "run_images", metadata,
-    Column("run", String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", _number, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("registry", String(300), nullable=False),
     Column("repository", String(300), nullable=False),
     Column("tag", String(200), nullable=False),
     Column("digest", String(200), nullable=False),
-    Index("ix_run_images_repository_digest", "repository", "digest"),
-    Index("ix_run_images_repository_tag", "repository", "tag"),
+    Index("ix_run_images_repository_digest_number", "repository", "digest", "number"),
+    Index("ix_run_images_repository_tag_number", "repository", "tag", "number"),
 )  # fmt: skip
 
 # what came too late, or from a worker that no longer holds the run: kept to be seen, and changes nothing
@@ -183,13 +213,13 @@ workers = Table(
     Column("id", String(32), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("pool", String(200), nullable=False),
-    Column("labels", JSON, nullable=False),
-    Column("platforms", JSON, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("platforms", Json, nullable=False),
     Column("capacity", Integer, nullable=False),
     Column("version", String(50), nullable=False),
     Column("state", String(20), nullable=False),
     Column("drain", Boolean, nullable=False),
-    Column("health", JSON, nullable=False),
+    Column("health", Json, nullable=False),
     Column("registered", Moment, nullable=False),
     Column("seen", Moment, nullable=False),
 )  # fmt: skip
@@ -199,7 +229,7 @@ idempotency = Table(
     Column("owner", String(200), primary_key=True),
     Column("key", String(300), primary_key=True),
     Column("fingerprint", String(64), nullable=False),  # of the request: the same key for another request is an error
-    Column("run", String(32), nullable=False),
+    Column("run", String(32), nullable=False, index=True),
     Column("created", Moment, nullable=False, index=True),
 )  # fmt: skip
 
@@ -210,15 +240,15 @@ audit = Table(
     Column("actor", String(200), nullable=False),
     Column("action", String(100), nullable=False),
     Column("object", String(500), nullable=False),
-    Column("detail", JSON, nullable=False),
+    Column("detail", Json, nullable=False),
 )  # fmt: skip
 
 hooks = Table(
     "hooks", metadata,
     Column("id", String(32), primary_key=True),
     Column("url", Text, nullable=False),
-    Column("events", JSON, nullable=False),
-    Column("tasks", JSON, nullable=False),
+    Column("events", Json, nullable=False),
+    Column("tasks", Json, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created", Moment, nullable=False),
 )  # fmt: skip
@@ -228,12 +258,14 @@ deliveries = Table(
     Column("number", _number, primary_key=True, autoincrement=True),
     Column("hook", String(32), ForeignKey("hooks.id", ondelete="CASCADE"), nullable=False),
     Column("event_id", String(64), nullable=False),
-    Column("body", JSON, nullable=False),
+    Column("body", Json, nullable=False),
     Column("state", String(20), nullable=False),  # waiting, delivered, dead
     Column("attempts", Integer, nullable=False),
     Column("next_at", Moment),
+    Column("status", Integer, nullable=False),  # of the last answer; 0 when there was none
     Column("error", Text, nullable=False),
     Column("created", Moment, nullable=False),
+    Column("done", Moment),
     UniqueConstraint("hook", "event_id"),
     Index("ix_deliveries_state_next_at", "state", "next_at"),
 )  # fmt: skip
@@ -244,4 +276,18 @@ duties = Table(
     Column("name", String(50), primary_key=True),
     Column("holder", String(64), nullable=False),
     Column("until", Moment, nullable=False),
+)  # fmt: skip
+
+# numbers that only grow: the next run's, and the turn in which an owner was last served
+counters = Table(
+    "counters", metadata,
+    Column("name", String(50), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)  # fmt: skip
+
+# an owner's last turn; a counter, not a time, so that no clock can make anybody wait
+owners = Table(
+    "owners", metadata,
+    Column("name", String(200), primary_key=True),
+    Column("served", BigInteger, nullable=False),
 )  # fmt: skip

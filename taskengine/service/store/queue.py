@@ -1,0 +1,399 @@
+"""The queue: runs go in, workers take them, and every run comes out. Which one is next is decided by `queueing`.
+
+At most one worker holds a run. A lease is given in a transaction that nobody else is in (SQLite's one writer; a lock on
+PostgreSQL), to a run that waits, and raises the run's epoch; whatever a worker sends names the epoch that it was given,
+and changes nothing once the run has another. Each lease is an attempt of its own, so that no two workers ever share a
+feed, a file or a name of a container.
+
+Time is the caller's `now`, of a clock that does not jump (`service/clock.py`). Should it jump all the same: backwards,
+leases only last longer, and `expire` shortens those that end beyond a full term; forwards, a lease may end while its
+worker is well, and that worker hears of it at its next heartbeat, before the run has backed off and is given away.
+
+Must not know HTTP, nor feeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from taskengine.errors import Conflict, NotFound
+from taskengine.runs.model import RunStatus
+from taskengine.service import queueing
+from taskengine.service.model import Document, GroupPolicy, Lease, Run, RunRequest, Worker
+from taskengine.service.store import ending, hooks, secrets, uploads
+from taskengine.service.store.rows import ACTIVE, UNFINISHED, clean, run_id, run_of, worker_of
+from taskengine.service.store.tables import (
+    counters,
+    idempotency,
+    late_reports,
+    owners,
+    run_attempts,
+    runs,
+    workers,
+)
+
+LEASE = timedelta(seconds=30)
+#: how long a worker may go on with a run that was canceled, or is past its time limit, before it is taken away
+OBEY = timedelta(minutes=2)
+_QUEUE_LOCK = 0x41435251
+_RUN_NUMBERS = "run"
+_TURNS = "turn"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """How a worker stands with a run that it believes to hold. `cancel` says why it shall stop; empty when not."""
+
+    run: str
+    epoch: int
+    held: bool
+    cancel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A run that a time limit has changed, and what it is now."""
+
+    run: str
+    status: RunStatus
+    why: str
+
+
+def enqueue(
+    conn: Connection, request: RunRequest, *, now: datetime, box: secrets.SecretBox, fingerprint: str = ""
+) -> tuple[Run, bool]:
+    """Queues a run; when the transaction is committed it is as safe as the database. The second value is False when
+    `request.key` was there already, and the run is the one of then. `fingerprint` stands for the whole request.
+
+    A run whose group is full and whose policy is to skip is not queued: it comes back as Canceled, and says so. One
+    that replaces cancels all others of its group. Raises Conflict when the key was used for another request, and
+    InvalidInput when the context is an upload that is not there in full."""
+    _lock(conn)
+    if request.key and (known := _known(conn, request, fingerprint)) is not None:
+        return known, False
+    upload = str(request.spec.get("context", ""))
+    upload = upload.removeprefix("upload:") if upload.startswith("upload:") else ""
+    if upload:
+        uploads.use(conn, upload, owner=request.owner, now=now)
+    number = _next(conn, _RUN_NUMBERS)
+    name = run_id(number)
+    conn.execute(runs.insert().values(**_columns(request, number, name, upload, now)))
+    if request.key:
+        conn.execute(
+            idempotency.insert().values(
+                owner=request.owner, key=request.key, fingerprint=fingerprint, run=name, created=now
+            )
+        )
+    row = _row(conn, name)
+    skipped = _apply_group(conn, request, row, now)
+    if not skipped:
+        secrets.put(conn, box, "run", name, request.secrets, now=now)
+        hooks.announce(conn, row, RunStatus.QUEUED, now=now)
+    return run_of(_row(conn, name)), True
+
+
+def lease(
+    conn: Connection, worker: Worker, *, now: datetime, caps: queueing.Caps = queueing.Caps(),  # noqa: B008
+    term: timedelta = LEASE, free: int | None = None,
+) -> Lease | None:  # fmt: skip
+    """Gives the worker its next run; None when there is none for it. `free` is how many it says it can take; it never
+    gets more than its capacity."""
+    if free is not None and free <= 0:
+        return None
+    _lock(conn)
+    place = place_of(worker)
+    chosen = queueing.pick(_heads(conn, now), _running(conn), _served(conn), caps, place, now)
+    if chosen is None:
+        return None
+    row = _row(conn, chosen.id)
+    epoch, until = row.epoch + 1, now + term
+    conn.execute(
+        runs.update()
+        .where(runs.c.number == row.number, runs.c.epoch == row.epoch, runs.c.status == RunStatus.QUEUED.value)
+        .values(
+            status=RunStatus.STARTED.value, worker=worker.id, epoch=epoch, lease_until=until, updated=now, feed_size=0
+        )
+    )
+    conn.execute(
+        run_attempts.insert().values(
+            run=row.id, attempt=row.attempt, worker=worker.id, epoch=epoch, leased=now, ended=None, outcome="",
+            feed_size=0,
+        )
+    )  # fmt: skip
+    _serve(conn, row.owner)
+    hooks.announce(conn, row, RunStatus.STARTED, now=now)
+    return Lease(run=run_of(_row(conn, row.id)), epoch=epoch, until=until)
+
+
+def held(conn: Connection, worker: str, run: str, epoch: int) -> Lease | None:
+    """The lease that a worker has on a run; None when it does not hold it under this epoch."""
+    row = conn.execute(select(runs).where(runs.c.id == run)).first()
+    if row is None or not holds(row, worker, epoch):
+        return None
+    return Lease(run=run_of(row), epoch=epoch, until=row.lease_until)
+
+
+def holds(row: Row[Any], worker: str, epoch: int) -> bool:
+    """Whether a run's row says that the worker holds it under this epoch."""
+    return row.status in ACTIVE and row.worker == worker and row.epoch == epoch
+
+
+def renew(
+    conn: Connection, worker: str, leases: Iterable[tuple[str, int]], *, now: datetime, term: timedelta = LEASE
+) -> list[Held]:
+    """What the worker still holds gets a full term again. One that has run out but was not taken away yet is renewed
+    too: nobody else can hold it. Renewing never shortens a lease."""
+    asked = list(leases)
+    if not asked:
+        return []
+    statement = select(runs).where(runs.c.id.in_([run for run, _ in asked])).order_by(runs.c.number)
+    rows = {row.id: row for row in conn.execute(statement.with_for_update())}
+    found = []
+    for run, epoch in asked:
+        row = rows.get(run)
+        if row is None or not holds(row, worker, epoch):
+            found.append(Held(run=run, epoch=epoch, held=False))
+            continue
+        mine = (runs.c.number == row.number, runs.c.epoch == epoch)
+        conn.execute(runs.update().where(*mine).values(lease_until=now + term))
+        found.append(Held(run=run, epoch=epoch, held=True, cancel=row.cancel_reason))
+    return found
+
+
+def renew_all(conn: Connection, *, now: datetime, term: timedelta = LEASE) -> int:
+    """Gives every lease a full term, and every worker a fresh look: for a service that starts, since while there was
+    none nobody could renew. Returns how many there were."""
+    conn.execute(workers.update().where(workers.c.state != "lost").values(seen=now))
+    return conn.execute(runs.update().where(runs.c.status.in_(ACTIVE)).values(lease_until=now + term)).rowcount
+
+
+def give_back(conn: Connection, worker: str, run: str, epoch: int, why: str, *, now: datetime) -> bool:
+    """A worker that goes gives a run back: it waits anew at once, and the attempt does not count. False when the worker
+    does not hold it. A run that was canceled ends instead."""
+    row = _row(conn, run)
+    if not holds(row, worker, epoch):
+        return False
+    break_off(conn, row, why, now=now, free=True)
+    return True
+
+
+def cancel(conn: Connection, run: str, reason: str, *, now: datetime) -> Run:
+    """A run that waits is over at once; one that a worker holds is over when the worker has stopped it, or when its
+    time to obey is up. One that is over stays as it is. Raises NotFound."""
+    row = _row(conn, run)
+    if row.status == RunStatus.QUEUED.value:
+        _note_cancel(conn, row, reason, now)
+        ending.finish(conn, row, RunStatus.CANCELED, now=now, message=reason)
+    elif row.status in ACTIVE and not row.cancel_reason:
+        _note_cancel(conn, row, reason, now)
+    return run_of(_row(conn, run))
+
+
+def expire(conn: Connection, *, now: datetime, term: timedelta = LEASE, obey: timedelta = OBEY) -> list[Change]:
+    """Everything that time does to runs: leases that ran out, runs that waited too long, cancels that were not obeyed,
+    time limits that a worker did not keep. Call it every second or so; any number of services may."""
+    _lock(conn)
+    found: list[Change] = []
+    waiting = (runs.c.status == RunStatus.QUEUED.value, runs.c.expires <= now)
+    for row in conn.execute(select(runs).where(*waiting)).all():
+        why = "it waited longer than its time to live"
+        ending.finish(conn, row, RunStatus.CANCELED, now=now, message=why, hint="more workers would help")
+        found.append(Change(run=row.id, status=RunStatus.CANCELED, why=why))
+    for row in conn.execute(select(runs).where(runs.c.status.in_(ACTIVE)).with_for_update()).all():
+        if row.lease_until <= now:
+            why = f"worker {_worker_name(conn, row.worker)} was not heard of in time"
+            found.append(break_off(conn, row, why, now=now))
+        elif row.cancel_reason and row.cancel_at is not None and row.cancel_at + obey <= now:
+            ending.finish(conn, row, canceled_as(row), now=now, message=row.cancel_reason)
+            found.append(Change(run=row.id, status=canceled_as(row), why="the worker did not stop it in time"))
+        elif not row.cancel_reason and row.started and row.started + timedelta(seconds=row.timeout) + obey <= now:
+            _note_cancel(conn, row, _time_limit(row), now)
+            found.append(Change(run=row.id, status=RunStatus(row.status), why=_time_limit(row)))
+        elif row.lease_until > now + term:
+            conn.execute(runs.update().where(runs.c.number == row.number).values(lease_until=now + term))
+    return found
+
+
+def break_off(
+    conn: Connection, row: Row[Any], why: str, *, now: datetime, free: bool = False, hint: str = "",
+    record: Document | None = None,
+) -> Change:  # fmt: skip
+    """An infrastructure error ended an attempt: the run is tried again, or is over when it was canceled or has no
+    attempts left. `row` is locked, and its lease was checked. A `free` attempt does not count."""
+    if row.cancel_reason:
+        ending.finish(conn, row, canceled_as(row), now=now, message=row.cancel_reason, record=record)
+        return Change(run=row.id, status=canceled_as(row), why=row.cancel_reason)
+    if free or row.attempt < row.max_attempts:
+        ending.requeue(conn, row, why, now=now, free=free)
+        return Change(run=row.id, status=RunStatus.QUEUED, why=why)
+    tries = f"all {row.max_attempts} attempts ended so" if row.max_attempts > 1 else "it had but one attempt"
+    ending.finish(
+        conn, row, RunStatus.ERROR, now=now, message=f"infrastructure error: {why}",
+        hint=hint or f"{tries}; see the workers' health", record=record,
+    )  # fmt: skip
+    return Change(run=row.id, status=RunStatus.ERROR, why=why)
+
+
+def canceled_as(row: Row[Any]) -> RunStatus:
+    """What a run that was told to stop ends as: Timeout when it was its time limit that told it."""
+    return RunStatus.TIMEOUT if row.cancel_reason == _time_limit(row) else RunStatus.CANCELED
+
+
+def waiting(conn: Connection, *, now: datetime, caps: queueing.Caps = queueing.Caps()) -> list[queueing.Spot]:  # noqa: B008
+    """Position and reason of every run that waits, the first to start first."""
+    rows = conn.execute(_light().where(runs.c.status == RunStatus.QUEUED.value))
+    places = [place_of(worker) for worker in _all_workers(conn)]
+    return queueing.spots([_waiting_of(row) for row in rows], _running(conn), _served(conn), caps, places, now)
+
+
+def report_late(conn: Connection, run: str, worker: str, epoch: int, what: str, *, now: datetime) -> None:
+    """Keeps what came from a worker that does not hold the run, to be seen. It changes nothing else."""
+    conn.execute(late_reports.insert().values(run=run, worker=worker, epoch=epoch, at=now, what=clean(what, 1000)))
+
+
+def place_of(worker: Worker) -> queueing.Place:
+    return queueing.Place(
+        id=worker.id, name=worker.name, pool=worker.pool, labels=worker.labels, platforms=worker.platforms,
+        capacity=worker.capacity, state=worker.state, why_not=str(worker.health.get("reason", "")),
+    )  # fmt: skip
+
+
+# ---- within one transaction
+
+
+def _lock(conn: Connection) -> None:
+    """One at a time, over all services, so that groups, caps and numbers hold: SQLite's writer is alone anyway."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_QUEUE_LOCK)))
+
+
+def _row(conn: Connection, run: str) -> Row[Any]:
+    row = conn.execute(select(runs).where(runs.c.id == run).with_for_update()).first()
+    if row is None:
+        raise NotFound(f"there is no run {run}", hint="acr-task task list-runs shows them")
+    return row
+
+
+def _next(conn: Connection, name: str) -> int:
+    """The next number of a counter. Runs are numbered under the queue's lock, so they appear in order: a page that was
+    read misses none that is older."""
+    found = conn.execute(
+        counters.update().where(counters.c.name == name).values(value=counters.c.value + 1).returning(counters.c.value)
+    ).scalar()
+    if found is None:
+        conn.execute(counters.insert().values(name=name, value=1))
+        return 1
+    return int(found)
+
+
+def _known(conn: Connection, request: RunRequest, fingerprint: str) -> Run | None:
+    mine = (idempotency.c.owner == request.owner, idempotency.c.key == request.key)
+    row = conn.execute(select(idempotency).where(*mine)).first()
+    if row is None:
+        return None
+    if row.fingerprint != fingerprint:
+        raise Conflict("this idempotency key was used for another request", hint="take a new key for a new request")
+    return run_of(_row(conn, row.run))
+
+
+def _columns(request: RunRequest, number: int, name: str, upload: str, now: datetime) -> dict[str, Any]:
+    group = request.group
+    return {
+        "number": number, "id": name, "type": request.type.value, "status": RunStatus.QUEUED.value,
+        "task": request.task, "owner": request.owner, "priority": request.priority,
+        "group_name": group.name if group else "", "group_limit": group.limit if group else 0,
+        "group_policy": group.policy.value if group else "", "pool": request.pool, "labels": dict(request.labels),
+        "platform": str(request.spec.get("platform", "")), "upload": upload, "spec": request.spec,
+        "cause": list(request.cause), "created": now, "not_before": request.not_before, "expires": request.expires,
+        "started": None, "finished": None, "updated": now, "timeout": request.timeout, "attempt": 1,
+        "max_attempts": request.max_attempts, "worker": "", "epoch": 0, "lease_until": None, "cancel_reason": "",
+        "cancel_at": None, "message": "", "hint": "", "feed_size": 0, "record": None, "archived": False,
+    }  # fmt: skip
+
+
+def _apply_group(conn: Connection, request: RunRequest, row: Row[Any], now: datetime) -> bool:
+    """Does what the group's policy says; True when the run itself was skipped."""
+    group = request.group
+    if group is None or group.policy is GroupPolicy.QUEUE:
+        return False
+    others = (runs.c.group_name == group.name, runs.c.status.in_(UNFINISHED), runs.c.number != row.number)
+    if group.policy is GroupPolicy.REPLACE:
+        for other in conn.execute(select(runs.c.id).where(*others).order_by(runs.c.number)).scalars().all():
+            cancel(conn, other, f"replaced by {row.id} in group {group.name}", now=now)
+        return False
+    present = conn.execute(select(runs.c.id).where(*others).order_by(runs.c.number)).scalars().all()
+    if len(present) < group.limit:
+        return False
+    why = f"skipped: group {group.name} is full ({', '.join(present[:3])}{', ...' * (len(present) > 3)})"
+    _note_cancel(conn, row, why, now)
+    ending.finish(conn, row, RunStatus.CANCELED, now=now, message=why)
+    return True
+
+
+def _note_cancel(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:
+    values = {"cancel_reason": clean(reason, 1000) or "canceled", "cancel_at": now, "updated": now}
+    conn.execute(runs.update().where(runs.c.number == row.number).values(**values))
+
+
+def _time_limit(row: Row[Any]) -> str:
+    return f"the run took longer than its time limit of {row.timeout} s"
+
+
+def _light() -> Any:
+    """What a waiting run's turn depends on; the long columns stay where they are."""
+    c = runs.c
+    return select(
+        c.id, c.number, c.owner, c.task, c.priority, c.group_name, c.group_limit, c.pool, c.labels, c.platform,
+        c.not_before, c.attempt,
+    )  # fmt: skip
+
+
+def _heads(conn: Connection, now: datetime) -> list[queueing.Waiting]:
+    """Of all runs that wait, the first of each kind: those of a kind differ in nothing but priority and age, so no
+    other of them can be next. Keeps a lease fast however long the queue is."""
+    c = runs.c
+    kind = (c.owner, c.task, c.group_name, c.group_limit, c.pool, c.labels, c.platform)
+    place = func.row_number().over(partition_by=kind, order_by=(c.priority.desc(), c.number)).label("place")
+    ready = (c.not_before.is_(None) | (c.not_before <= now)) & (c.expires.is_(None) | (c.expires > now))
+    inner = _light().add_columns(place).where(c.status == RunStatus.QUEUED.value, ready).subquery()
+    return [_waiting_of(row) for row in conn.execute(select(inner).where(inner.c.place == 1))]
+
+
+def _waiting_of(row: Any) -> queueing.Waiting:
+    return queueing.Waiting(
+        id=row.id, number=row.number, owner=row.owner, task=row.task, priority=row.priority, group=row.group_name,
+        group_limit=row.group_limit, pool=row.pool, labels=row.labels, platform=row.platform,
+        not_before=row.not_before, attempt=row.attempt,
+    )  # fmt: skip
+
+
+def _running(conn: Connection) -> list[queueing.Running]:
+    c = runs.c
+    rows = conn.execute(select(c.id, c.owner, c.task, c.group_name, c.worker).where(c.status.in_(ACTIVE)))
+    return [
+        queueing.Running(id=row.id, owner=row.owner, task=row.task, group=row.group_name, worker=row.worker)
+        for row in rows
+    ]
+
+
+def _served(conn: Connection) -> dict[str, int]:
+    return {row.name: row.served for row in conn.execute(select(owners))}
+
+
+def _serve(conn: Connection, owner: str) -> None:
+    turn = _next(conn, _TURNS)
+    if not conn.execute(owners.update().where(owners.c.name == owner).values(served=turn)).rowcount:
+        conn.execute(owners.insert().values(name=owner, served=turn))
+
+
+def _all_workers(conn: Connection) -> list[Worker]:
+    return [worker_of(row) for row in conn.execute(select(workers).order_by(workers.c.name))]
+
+
+def _worker_name(conn: Connection, worker: str) -> str:
+    return conn.execute(select(workers.c.name).where(workers.c.id == worker)).scalar() or worker
