@@ -13,6 +13,10 @@ TABLE = {
     "render": ("taskengine.cli.render:render", "Print a task as it would run: aliases and templates replaced."),
     "plan": ("taskengine.cli.plan:plan", "Show the steps of a task and which of them wait for which."),
     "scan": ("taskengine.cli.scan:scan", "List the base images that a Dockerfile depends on."),
+    "verify-inputs": (
+        "taskengine.cli.verify:verify_inputs",
+        "Show what an image was made from, and what has moved since.",
+    ),
     "doctor": ("taskengine.cli.doctor:doctor", "Check what this machine lacks, and say how to mend it."),
     "completion": ("taskengine.cli.completion:completion", "Print the completion script of a shell."),
     "version": ("taskengine.cli.version:version", "Print the version."),

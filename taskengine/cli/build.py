@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import PATH, Command, Option
 from taskengine.cli.run import display_options, ssh_option
 
@@ -58,6 +60,7 @@ BUILD = "Build"
 @click.option("--timeout", cls=Option, metavar="DURATION", help="The longest the whole run may take (600, 15m, 1h30m).")
 @click.option("--no-logs", cls=Option, is_flag=True, help="The same as --quiet.")
 @ssh_option
+@attach_options
 @display_options
 def build(
     context: str,
@@ -74,6 +77,7 @@ def build(
     timeout: str | None,
     no_logs: bool,
     ssh: tuple[str, ...],
+    attach: Attach,
     output: str,
     quiet: bool,
     no_color: bool,
@@ -91,10 +95,16 @@ def build(
     from taskengine.cli.option import TaskOptions
     from taskengine.cli.source import Source
     from taskengine.cli.submit import Extra, Grants, submit
+    from taskengine.errors import InvalidInput
     from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
 
     if platform:
         option.platform(platform)
+    if attach.wanted and no_push:
+        raise InvalidInput(
+            "--provenance and --sbom attach to what is in a registry, and --no-push pushes nothing",
+            hint="leave one of them out",
+        )
     environ = wiring.settings().environ
     args = option.build_args(build_arg, environ)
     secret_args = option.build_args(secret_build_arg, environ, name="--secret-build-arg")
@@ -125,6 +135,7 @@ def build(
         limits=Limits(timeout=seconds),
         grants=Grants(ssh=agents),
         extra=Extra(build_args=secret_args, build_files=files),
+        attach=replace(attach, is_made=True),
     )
 
 

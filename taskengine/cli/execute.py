@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +45,20 @@ class Limits:
     max_parallel: int | None = None
 
 
-def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, display: Display, limits: Limits) -> int:
-    """Run the plan and return the exit code. `shown_id` is the run's id as the user knows it."""
+def carry_out(
+    plan: Plan,
+    context: RunContext,
+    *,
+    shown_id: str,
+    mask: Mask,
+    display: Display,
+    limits: Limits,
+    after: Callable[[RunRecord], int] | None = None,
+) -> int:
+    """Run the plan and return the exit code. `shown_id` is the run's id as the user knows it.
+
+    `after` is handed the record when all is over; its own exit code counts when the run succeeded.
+    """
     from taskengine import wiring
     from taskengine.ambient import Ambient
     from taskengine.cli.interrupt import Interrupts
@@ -82,7 +94,9 @@ def carry_out(plan: Plan, context: RunContext, *, shown_id: str, mask: Mask, dis
             print(f"warning: {folder.failure}", file=sys.stderr)
     if display.output == "text":
         _conclude(record, display, live=_is_live(display))
-    return exit_code(record, interrupted=interrupts.seen)
+    code = exit_code(record, interrupted=interrupts.seen)
+    done = after(record) if after is not None and not interrupts.seen else 0
+    return code or done
 
 
 def exit_code(record: RunRecord, *, interrupted: bool) -> int:

@@ -47,6 +47,11 @@ def origin_of(folder: str | None) -> Fetched | None:
     return next((found for found in _FETCHED.values() if str(found.folder) == folder), None)
 
 
+def address_of(folder: str | None) -> str:
+    """The address that a folder was fetched from, without any login; empty for a folder of the user's own."""
+    return next((shown(text) for text, found in _FETCHED.items() if str(found.folder) == folder), "")
+
+
 def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 

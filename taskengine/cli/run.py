@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import FOLDER, PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, duration, ssh_agents, task_options
 from taskengine.errors import InvalidInput
@@ -94,6 +95,7 @@ ssh_option = click.option(
     help="The same for this machine's registry logins.",
 )
 @ssh_option
+@attach_options
 @display_options
 def run(
     paths: tuple[str, ...],
@@ -105,6 +107,7 @@ def run(
     allow_docker_socket: bool | None,
     allow_registry_logins: bool | None,
     ssh: tuple[str, ...],
+    attach: Attach,
     output: str,
     quiet: bool,
     no_color: bool,
@@ -133,6 +136,7 @@ def run(
             registry_logins=allow_registry_logins,
             ssh=ssh_agents(ssh, wiring.settings().environ),
         ),
+        attach=attach,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from taskengine.cli.attach import NOTHING, Attach, attaching, run_inputs
 from taskengine.cli.execute import Display, Limits, absolute, carry_out
 from taskengine.cli.option import TaskOptions
 from taskengine.cli.source import Source
@@ -36,6 +38,7 @@ def submit(
     limits: Limits,
     grants: Grants = Grants(),
     extra: Extra = Extra(),
+    attach: Attach = NOTHING,
 ) -> int:
     """Load the task, run it, return the exit code."""
     from taskengine import wiring
@@ -71,6 +74,7 @@ def submit(
         allow_registry_logins=grants.registry_logins,
         ssh=grants.ssh,
     )
+    given = partial(run_inputs, source, options, files=extra.build_files, secrets=tuple(loaded.secrets))
     return carry_out(
         loaded.plan,
         context,
@@ -78,6 +82,7 @@ def submit(
         mask=secret.mask,
         display=display,
         limits=limits,
+        after=attaching(attach, partial(given, is_made=attach.is_made), secret.mask) if attach.wanted else None,
     )
 
 
