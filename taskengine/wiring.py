@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from taskengine.context.keep import Contexts
     from taskengine.context.model import Deadline, Fetched
     from taskengine.context.model import Limits as ContextLimits
-    from taskengine.context.source import Oci
+    from taskengine.context.source import Oci, UrlLogin
     from taskengine.plan.model import Plan
+    from taskengine.registry.auth import Login
     from taskengine.registry.client import RegistryClient
     from taskengine.registry.endpoint import Registries
     from taskengine.registry.limits import Limits
@@ -37,16 +38,18 @@ class Settings:
 
     data_dir: Path
     environ: Mapping[str, str] = field(repr=False, hash=False, compare=False)
+    #: a worker's own folder: the next command must not take a killed worker's runs for dead, as it goes on with them
+    worker_dir: Path | None = None
 
     @property
     def journals(self) -> Path:
         """Where runs leave their journals."""
-        return Path(journal_folder(self.environ))
+        return Path(journal_folder(self.environ)) if self.worker_dir is None else self.worker_dir / "journals"
 
     @property
     def contexts(self) -> Path:
         """Where contexts are fetched to, for as long as their run lives."""
-        return self.data_dir / "contexts"
+        return (self.worker_dir or self.data_dir) / "contexts"
 
 
 @functools.cache
@@ -96,8 +99,16 @@ def engine_platform(using: Settings) -> str:
     return f"{version.get('Os', 'linux')}/{version.get('Arch', 'amd64')}"
 
 
-def runner_for(context: RunContext, using: Settings) -> DockerRunner:
-    """The Docker runner for one run, on the engine of this environment. Raises Unreachable."""
+def runner_for(
+    context: RunContext,
+    using: Settings,
+    *,
+    logins: Mapping[str, Login] | None = None,
+    contexts: Contexts | None = None,
+) -> DockerRunner:
+    """The Docker runner for one run, on the engine of this environment. Raises Unreachable.
+
+    `logins` go before those of Docker's configuration. The runner closes `contexts` with itself."""
     from runners.docker.buildkit import find_buildkitd
     from runners.docker.journal import Journal
     from runners.docker.runner import DockerRunner
@@ -110,12 +121,24 @@ def runner_for(context: RunContext, using: Settings) -> DockerRunner:
         where,
         context,
         journal=Journal(using.journals, context.run_id, where),
-        logins=Logins.read(using.environ),
+        logins=Logins.read(using.environ).giving(logins or {}),
         ambient=Ambient.system(),
-        contexts=contexts_for(context.run_id, using, files=False),
+        contexts=contexts or contexts_for(context.run_id, using, files=False),
         buildkitd=find_buildkitd(using.environ),
         platforms=platform_digests(using),
     )
+
+
+def sweep_run(using: Settings, key: str) -> None:
+    """Remove from the engine what a run has left there, and its journal and contexts. `key` is its id there."""
+    import shutil
+
+    from runners.docker.sweep import sweep_run
+
+    sweep_run(engine(using), key)
+    shutil.rmtree(using.contexts / key, ignore_errors=True)
+    for left in (using.journals / f"{key}.json", using.journals / f"{key}.context.json"):
+        left.unlink(missing_ok=True)
 
 
 def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[str, ...]:
@@ -136,8 +159,9 @@ def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[st
     return tuple(value for value in found if value)
 
 
-def contexts_for(name: str, using: Settings, *, files: bool) -> Contexts:
-    """Where one run's contexts are fetched to. `files` allows addresses of this machine's own disk. Close it."""
+def contexts_for(name: str, using: Settings, *, files: bool, logins: Mapping[str, UrlLogin] | None = None) -> Contexts:
+    """Where one run's contexts are fetched to. `files` allows addresses of this machine's own disk. `logins` by host
+    go before those of the environment. Close it."""
     from taskengine.context.access import access_of
     from taskengine.context.keep import Contexts
 
@@ -151,7 +175,7 @@ def contexts_for(name: str, using: Settings, *, files: bool) -> Contexts:
         name,
         folder=using.contexts,
         journals=using.journals,
-        access=access_of(using.environ, files=files),
+        access=access_of(using.environ, files=files, logins=logins),
         oci=pull,
     )
 

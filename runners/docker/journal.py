@@ -62,6 +62,7 @@ class Journal:
         file.flush()
         staging.replace(self._path)  # appears whole and locked
         self._file = file
+        shutil.rmtree(self.temp_dir, ignore_errors=True)  # of a process that died and whose run this goes on with
         self.temp_dir.mkdir(mode=0o700)
         self._temp_lock = os.open(self.temp_dir, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._temp_lock, fcntl.LOCK_EX)

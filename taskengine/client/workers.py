@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: seconds that the service may hold a question for work, and what the answer may take on top
-LONG_POLL, MARGIN = 20.0, 10.0
+LONG_POLL, MARGIN = 5.0, 10.0
 _CHUNK = 1 << 18
 
 
@@ -42,6 +42,7 @@ class Registered:
 class LeasedRun:
     """A run to carry out. `epoch` is the fencing number that every word about it has to carry."""
 
+    worker: str
     run: str
     attempt: int
     epoch: int
@@ -104,11 +105,11 @@ class WorkerApi:
         said = self._to.call(
             "POST", "workers", worker, "lease", body={"free": free, "wait": seconds}, seconds=seconds + MARGIN
         )
-        return None if said is None else _leased(said)
+        return None if said is None else _leased(worker, said)
 
     def resume(self, worker: str, run: str, epoch: int) -> LeasedRun:
         """A run that this worker holds since before its restart."""
-        return _leased(self._to.get("workers", worker, "runs", run, params={"epoch": epoch}))
+        return _leased(worker, self._to.get("workers", worker, "runs", run, params={"epoch": epoch}))
 
     def append(self, worker: str, run: str, *, epoch: int, offset: int, data: bytes) -> int:
         """Append whole frames to the run's feed; returns where it ends now."""
@@ -131,8 +132,9 @@ class WorkerApi:
                 file.write(chunk)
 
 
-def _leased(said: Mapping[str, Any]) -> LeasedRun:
+def _leased(worker: str, said: Mapping[str, Any]) -> LeasedRun:
     return LeasedRun(
+        worker=worker,
         run=said["run"],
         attempt=said["attempt"],
         epoch=said["epoch"],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from taskengine.context.model import Access
-from taskengine.context.source import UrlLogin
+from taskengine.context.source import Git, Tarball, UrlLogin, parse_context
 from taskengine.errors import InvalidInput
 
 TOKENS = "ACR_TASK_GIT_TOKENS"
@@ -14,9 +15,11 @@ TOKENS = "ACR_TASK_GIT_TOKENS"
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]+)?")
 
 
-def access_of(environ: Mapping[str, str], *, files: bool) -> Access:
-    """Access with the tokens of `ACR_TASK_GIT_TOKENS`; the programs that are started do not get to see ours."""
-    tokens = parse_tokens(environ.get(TOKENS, ""))
+def access_of(environ: Mapping[str, str], *, files: bool, logins: Mapping[str, UrlLogin] | None = None) -> Access:
+    """Access with the tokens of `ACR_TASK_GIT_TOKENS`; the programs that are started do not get to see ours.
+
+    `logins` by host go before those."""
+    tokens = {**parse_tokens(environ.get(TOKENS, "")), **(logins or {})}
     kept = {name: value for name, value in environ.items() if not name.startswith("ACR_TASK_")}
     return Access(environ=kept, login=lambda host: tokens.get(host.lower()), files=files)
 
@@ -36,3 +39,13 @@ def parse_tokens(text: str) -> dict[str, UrlLogin]:
             )
         found[host.lower()] = UrlLogin(username=user, secret=secret)
     return found
+
+
+def login_for(context: str, token: str) -> dict[str, UrlLogin]:
+    """A token (`TOKEN` or `USER:TOKEN`) that came with a context, for the host of that context and no other."""
+    found = parse_context(context)
+    if not token or not isinstance(found, Git | Tarball):
+        return {}
+    host = urlsplit(found.url).netloc.lower()
+    user, colon, secret = token.partition(":")
+    return {host: UrlLogin(username=user if colon else "", secret=secret if colon else token)} if host else {}

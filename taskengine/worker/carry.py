@@ -1,0 +1,327 @@
+"""Carries out one run that a worker holds: its context, its text, its plan, and then the scheduler, as a run on a
+laptop does it.
+
+Everything that the run says goes to its spool. Must not know HTTP, Docker or where the spool goes; what it needs of the
+machine is handed in (`Machine`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from taskengine.ambient import Ambient
+from taskengine.context.access import login_for
+from taskengine.context.model import Fetched
+from taskengine.context.source import UrlLogin, secrets_of
+from taskengine.errors import InvalidInput, InvalidTask, TaskEngineError, Unreachable
+from taskengine.plan.policy import breaches
+from taskengine.registry.auth import Login
+from taskengine.runner import Cancel, RunContext, Runner
+from taskengine.runs.event import Event, Notice, RunFinished, RunStarted
+from taskengine.runs.model import RunRecord, RunStatus
+from taskengine.worker.spool import Spool
+
+if TYPE_CHECKING:
+    from taskengine.client.workers import LeasedRun
+    from taskengine.logs.mask import Mask
+    from taskengine.taskspec.inputs import Inputs
+    from taskengine.taskspec.load import LoadedTask
+    from taskengine.taskspec.model import SecretSpec
+
+_SET, _ARG, _SECRET, _LOGIN, _TOKEN = "set:", "arg:", "secret:", "login:", "context:token"
+_LARGEST_TASK = 16 << 20
+
+
+class Contexts(Protocol):
+    """What `taskengine.context.keep.Contexts` offers."""
+
+    def fetch(self, text: str, *, stop: Cancel | None = None, notice: Callable[[str], None] = ...) -> Fetched: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a run needs of the machine that carries it out.
+
+    `runner` makes a runner for a run with these logins. `contexts` says where a run's contexts are fetched to, given
+    the logins for their hosts. `uploaded` unpacks the context that was uploaded for the run into a folder. `platform`
+    is the engine's own. `resolve_secrets` fetches the values of a task's `secrets:` that came without one.
+    """
+
+    runner: Callable[[RunContext, Mapping[str, Login], Contexts], Runner]
+    contexts: Callable[[str, Mapping[str, UrlLogin]], Contexts]
+    uploaded: Callable[[LeasedRun, Path, Cancel], None]
+    platform: Callable[[], str]
+    image_aliases: Callable[[], Mapping[str, str] | None] = field(default=lambda: None)
+    resolve_secrets: Callable[[Sequence[SecretSpec]], Mapping[str, str]] | None = None
+
+
+def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel, ambient: Ambient) -> RunRecord:
+    """Carry the run out, or go on with it where the spool says that it was begun. Returns how it ended, which the
+    spool's last event says too. Raises only what the spool raises."""
+    from taskengine.scheduler.loop import execute
+    from taskengine.scheduler.resume import resume_from
+
+    resume = resume_from(spool.events())
+    say = _Voice(spool, ambient)
+    contexts = machine.contexts(leased.key, _context_logins(leased))
+    began = resume.began or ambient.now()
+    try:
+        with _told(say, leased, began, ambient) as failed:
+            folder = _folder(leased, contexts, spool, machine, cancel, say)
+            loaded = _load(leased, folder, machine)
+            for warning in loaded.warnings:
+                say.notice(warning.message, "warning")
+            _check(leased, loaded)
+            context, mask = _context(leased, loaded, folder, resumed=resume.began is not None)
+            runner = machine.runner(context, _logins(leased.secrets), contexts)
+        if failed:
+            return failed[0]
+        if resume.began is not None:
+            spool.skip_what_was_said()
+        return execute(
+            loaded.plan,
+            runner,
+            run_id=leased.run,
+            listener=spool,
+            log=spool,
+            cancel=cancel,
+            ambient=ambient,
+            run_timeout=leased.spec.timeout,
+            mask=mask,
+            resume=resume,
+        )
+    finally:
+        contexts.close()
+
+
+class _Voice:
+    """What the worker itself says in a run's feed."""
+
+    def __init__(self, spool: Spool, ambient: Ambient) -> None:
+        self._spool = spool
+        self._now = ambient.now
+
+    def notice(self, message: str, level: str = "info") -> None:
+        self._spool(Notice(at=self._now(), message=message, level=level))
+
+    def __call__(self, event: Event) -> None:
+        self._spool(event)
+
+
+@contextmanager
+def _told(say: _Voice, leased: LeasedRun, began: datetime, ambient: Ambient) -> Iterator[list[RunRecord]]:
+    """What goes wrong before the first step is the run's end, told as every end is. A context or a secret store that
+    is away is an infrastructure error; what the author has to mend is a failure."""
+    ended: list[RunRecord] = []
+    try:
+        yield ended
+    except InvalidTask as error:
+        hidden = _hidden_values(leased)
+        for problem in error.problems:
+            place = f"{problem.location}: " if problem.location else ""
+            what = problem.severity.value
+            hint = f" ({problem.hint})" if problem.hint else ""
+            say.notice(_without(f"{place}{what}: {problem.message}{hint}", hidden), "warning")
+        ended.append(_end(leased, RunStatus.FAILED, error, began, ambient))
+    except TaskEngineError as error:
+        status = RunStatus.ERROR if isinstance(error, Unreachable) else RunStatus.FAILED
+        ended.append(_end(leased, status, error, began, ambient))
+    except Exception as error:  # noqa: BLE001 - a bug of ours must end the run and not hang it
+        bug = TaskEngineError(
+            f"the worker failed unexpectedly: {type(error).__name__}: {error}",
+            hint="this is a bug in the worker and not in the task: please report it",
+        )
+        ended.append(_end(leased, RunStatus.ERROR, bug, began, ambient))
+    for record in ended:
+        say(RunStarted(at=began, run_id=leased.run, steps=()))
+        say(RunFinished(at=ambient.now(), record=record))
+
+
+def _end(leased: LeasedRun, status: RunStatus, error: TaskEngineError, began: datetime, ambient: Ambient) -> RunRecord:
+    now = ambient.now()
+    hidden = _hidden_values(leased)
+    return RunRecord(
+        id=leased.run,
+        status=status,
+        started=began,
+        finished=now,
+        duration=max(0.0, (now - began).total_seconds()),
+        message=_without(error.message, hidden),
+        hint=_without(error.hint or "", hidden),
+        error_exit_code=error.exit_code,
+    )
+
+
+def _hidden_values(leased: LeasedRun) -> tuple[str, ...]:
+    return tuple(value for value in (*leased.secrets.values(), *secrets_of(leased.spec.context)) if value)
+
+
+def _without(text: str, values: tuple[str, ...]) -> str:
+    from taskengine.logs.mask import Mask
+
+    return Mask(values).text(text)
+
+
+# the context and the text
+
+
+def _folder(
+    leased: LeasedRun, contexts: Contexts, spool: Spool, machine: Machine, cancel: Cancel, say: _Voice
+) -> Fetched | None:
+    """The run's context on this disk, None for a run without one."""
+    from taskengine.context.source import is_remote, shown
+
+    context = leased.spec.context
+    if not context or context == "/dev/null":
+        return None
+    if context.startswith("upload:"):
+        into = spool.folder / "context"
+        if not into.exists():
+            machine.uploaded(leased, into, cancel)
+        return Fetched(folder=into)
+    if not is_remote(context):
+        raise InvalidInput(
+            f"the context {context} is no address that a worker can fetch",
+            hint="name a repository, an archive or an artifact, or upload a folder",
+        )
+    say.notice(f"fetching {shown(context)}")
+    return contexts.fetch(context, stop=cancel, notice=lambda text: say.notice(text, "warning"))
+
+
+def _context_logins(leased: LeasedRun) -> dict[str, UrlLogin]:
+    token = leased.secrets.get(_TOKEN, "")
+    try:
+        return login_for(leased.spec.context, token) if token else {}
+    except InvalidInput:  # fetching it says what is wrong with it
+        return {}
+
+
+def _load(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> LoadedTask:
+    from taskengine.taskspec.load import load_task
+    from taskengine.taskspec.quick import QuickBuild, build_task
+
+    spec = leased.spec
+    name: str = spec.text_name
+    text: str | bytes = spec.text
+    if spec.build is not None:
+        quick = QuickBuild(
+            dockerfile=spec.build.dockerfile, tags=spec.build.tags, build_args=spec.build.build_args,
+            target=spec.build.target, platform=spec.platform, no_cache=spec.build.no_cache, push=spec.build.push,
+            timeout=spec.timeout,
+        )  # fmt: skip
+        text, name = build_task(quick), "build"
+    elif spec.file:
+        text, name = _read(folder, spec.file), spec.file
+    return load_task(text, file=name, inputs=_inputs(leased, folder, machine))
+
+
+def _read(folder: Fetched | None, name: str) -> bytes:
+    """A file of the context: a stranger's tree, so nothing outside of it, no devices, and not too much."""
+    from taskengine.plainfile import Folder
+
+    if folder is None:
+        raise InvalidInput(f"the task file {name} is to come from a context, and this run has none")
+    try:
+        return Folder(folder.folder).read(name, largest=_LARGEST_TASK)
+    except OSError as error:
+        raise InvalidInput(
+            f"{name} cannot be read in the context: {(error.strerror or str(error)).lower()}",
+            hint="correct the name of the file, or the context",
+        ) from error
+
+
+def _inputs(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> Inputs:
+    from taskengine.taskspec.inputs import Inputs, RunFacts
+
+    spec, secrets = leased.spec, leased.secrets
+    os_name, architecture, *_ = (spec.platform or machine.platform()).split("/")
+    known = folder or Fetched(folder=Path())
+    facts = RunFacts(
+        id=leased.run,
+        registry=spec.registry,
+        commit=spec.commit or known.commit,
+        branch=spec.branch or known.branch,
+        repository=spec.repository or known.repository,
+        triggered_by=spec.triggered_by,
+        git_tag=spec.git_tag or known.tag,
+        os=os_name,
+        os_version=spec.os_version,
+        architecture=architecture,
+        shared_volume=spec.shared_volume,
+        task_name=spec.task_name,
+        date=datetime.fromisoformat(spec.date) if spec.date else None,
+    )
+    values = spec.values_text or None
+    if values is None and spec.values_file:
+        values = _read(folder, spec.values_file).decode("utf-8", "replace")
+    return Inputs(
+        facts=facts,
+        values_text=values,
+        values_file=spec.values_file or "values.yaml",
+        set=spec.set,
+        set_secret=tuple(f"{name}={value}" for name, value in _named(secrets, _SET).items()),
+        secret_values=_named(secrets, _SECRET),
+        working_directory=spec.working_directory,
+        network=spec.network,
+        env=spec.env,
+        image_aliases=machine.image_aliases(),
+        # without a folder of its own a run reads no alias file at all, least of all one of this machine
+        base_dir=known.folder if folder is not None else Path("/nonexistent"),
+        resolve_secrets=machine.resolve_secrets,
+    )
+
+
+def _check(leased: LeasedRun, loaded: LoadedTask) -> None:
+    """The same rules as where the run was queued, now with the plan that is about to be carried out."""
+    spec = leased.spec
+    own = [host for host in (spec.registry, *_named(leased.secrets, _LOGIN)) if host]
+    if found := breaches(loaded.plan, spec.grants, own):
+        raise InvalidTask(found)
+
+
+def _context(
+    leased: LeasedRun, loaded: LoadedTask, folder: Fetched | None, *, resumed: bool
+) -> tuple[RunContext, Mask]:
+    from taskengine.prepared import build_secrets, hidden
+
+    spec, secrets = leased.spec, leased.secrets
+    logins = [login.secret for login in _logins(secrets).values()]
+    secret = hidden(loaded, given=_hidden_values(leased), logins=logins)
+    context = RunContext(
+        run_id=leased.key,
+        registry=spec.registry,
+        task_name=spec.task_name,
+        shared_volume=spec.shared_volume,
+        context_dir=str(folder.folder) if folder is not None else None,
+        platform=spec.platform,
+        secrets=secret.values,
+        build_secrets=build_secrets(loaded, _named(secrets, _SECRET)),
+        build_args=_named(secrets, _ARG),
+        allow_docker_socket="docker-socket" in spec.grants,
+        allow_registry_logins="registry-logins" in spec.grants,
+        labels=dict(spec.labels),
+        durable=True,
+        resumed=resumed,
+        step_limits=dict(spec.step_limits),
+    )
+    return context, secret.mask
+
+
+def _named(secrets: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name[len(prefix) :]: value for name, value in secrets.items() if name.startswith(prefix)}
+
+
+def _logins(secrets: Mapping[str, str]) -> dict[str, Login]:
+    found = {}
+    for host, text in _named(secrets, _LOGIN).items():
+        said = json.loads(text)
+        found[host] = Login(username=said.get("username", ""), secret=said.get("password", ""))
+    return found

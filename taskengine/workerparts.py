@@ -1,0 +1,159 @@
+"""Puts a worker together: the service's address and this machine become a `WorkerLoop`.
+
+The one module that knows both the worker and what wires runners; used by `acr-task worker` and `acr-task serve`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskengine import wiring
+from taskengine.errors import InvalidInput, RunnerError
+
+if TYPE_CHECKING:
+    from taskengine.client.workers import LeasedRun
+    from taskengine.registry.auth import Login
+    from taskengine.runner import Cancel, RunContext
+    from taskengine.wiring import Settings
+    from taskengine.worker.carry import Contexts, Machine
+    from taskengine.worker.loop import WorkerLoop
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """What a worker is told when it is started. `capacity` is how many runs it takes at once; `registry` is where it
+    proves that it can push, none leaves that out; `ca_file` is the authority of the service's certificate."""
+
+    url: str
+    token: str = field(repr=False)
+    name: str = "worker"
+    pool: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    capacity: int = 2
+    registry: str = ""
+    ca_file: str = ""
+
+
+def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], None]) -> WorkerLoop:
+    """A worker of this machine's engine for a service. Raises Unreachable when the engine does not answer."""
+    from taskengine import __version__
+    from taskengine.client.transport import Transport
+    from taskengine.client.workers import Registration, WorkerApi
+    from taskengine.worker.health import Checkup, Watermarks
+    from taskengine.worker.loop import Parts, WorkerLoop
+
+    if not _NAME.fullmatch(options.name):
+        raise InvalidInput(
+            f"a worker cannot be called {options.name!r}", hint="use letters, digits, dots, underscores and hyphens"
+        )
+    folder = using.data_dir / "worker" / options.name
+    mine = replace(using, worker_dir=folder)
+    api = WorkerApi(Transport(options.url, options.token, verify=options.ca_file or True))
+    machine = _machine(api, mine)
+    about = Registration(
+        name=options.name,
+        pool=options.pool,
+        labels=options.labels,
+        platforms=(machine.platform(),),
+        capacity=options.capacity,
+        version=__version__,
+    )
+    marks = Watermarks()
+    return WorkerLoop(
+        Parts(
+            api=api,
+            machine=machine,
+            about=about,
+            folder=folder / "runs",
+            checkup=Checkup(lambda: _engine_facts(mine), (folder, *_engine_folders(mine)), marks),
+            prove=lambda: _prove(machine, folder / "proof", options.registry),
+            sweep=lambda key: wiring.sweep_run(mine, key),
+            say=say,
+        )
+    )
+
+
+def _machine(api: Any, using: Settings) -> Machine:
+    from taskengine.worker.carry import Machine
+
+    def runner(context: RunContext, logins: Mapping[str, Login], contexts: Contexts) -> Any:
+        return wiring.runner_for(context, using, logins=logins, contexts=contexts)  # type: ignore[arg-type]
+
+    def uploaded(leased: LeasedRun, into: Path, cancel: Cancel) -> None:
+        from taskengine.context.archive import unpack
+        from taskengine.context.model import Deadline, Limits
+
+        archive = into.with_suffix(".tar")
+        api.context(leased.worker, leased.run, epoch=leased.epoch, into=archive)
+        staging = into.with_suffix(".new")
+        limits = Limits()
+        with archive.open("rb") as file:
+            unpack(
+                file, staging, limits=limits, deadline=Deadline(limits.seconds, cancel), shown="the uploaded context"
+            )
+        staging.rename(into)
+        archive.unlink()
+
+    return Machine(
+        runner=runner,
+        contexts=lambda name, logins: wiring.contexts_for(name, using, files=False, logins=logins),
+        uploaded=uploaded,
+        platform=lambda: wiring.engine_platform(using),
+        image_aliases=lambda: wiring.image_aliases(using),
+        resolve_secrets=wiring.secret_resolver(using),
+    )
+
+
+def _engine_facts(using: Settings) -> dict[str, Any]:
+    version = wiring.engine(using).version()
+    return {"engine": version.get("Version", ""), "platform": f"{version.get('Os')}/{version.get('Arch')}"}
+
+
+def _engine_folders(using: Settings) -> tuple[Path, ...]:
+    """Where the engine keeps its images, if it is this machine's own."""
+    if not wiring.endpoint(using).host.startswith("unix://"):
+        return ()
+    root = wiring.engine(using).info().get("DockerRootDir")
+    return (Path(root),) if root else ()
+
+
+def _prove(machine: Machine, folder: Path, registry: str) -> None:
+    """Carry out a small task: a context, a build, and a push where a registry is named. Raises RunnerError."""
+    import shutil
+
+    from taskengine.ambient import Ambient
+    from taskengine.client.workers import LeasedRun
+    from taskengine.runner import Cancel
+    from taskengine.runs.model import RunStatus
+    from taskengine.runs.spec import RunSpec
+    from taskengine.worker.carry import carry_out
+    from taskengine.worker.spool import Lease, Spool
+
+    ambient = Ambient.system()
+    run = f"proof-{ambient.new_id()}"
+    name = f"{registry}/acr-task/proof:1" if registry else "acr-task/proof:1"
+    text = f"version: v1.1.0\nsteps:\n  - build: -t {name} .\n"
+    if registry:
+        text += f"  - push: ['{name}']\n"
+    spec = RunSpec(text=text, text_name="proof", context="upload:proof", timeout=120)
+    leased = LeasedRun(worker="", run=run, attempt=1, epoch=0, spec=spec, secrets={})
+    spool = Spool(folder / run, Lease(run=run, attempt=1, epoch=0), ambient)
+
+    def context(_: LeasedRun, into: Path, __: Cancel) -> None:
+        into.mkdir()
+        (into / "Dockerfile").write_text("FROM scratch\nCOPY proof /proof\n")
+        (into / "proof").write_text("this worker can build\n")
+
+    try:
+        record = carry_out(leased, spool, replace(machine, uploaded=context), Cancel(), ambient)
+    finally:
+        spool.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+    if record.status is not RunStatus.SUCCEEDED:
+        raise RunnerError(f"a small build went wrong: {record.message}", hint=record.hint or None)

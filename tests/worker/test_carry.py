@@ -1,0 +1,206 @@
+"""A run that a worker holds: from its spec to its last event, with the no-op runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runners.noop import NoopRunner, Script
+from taskengine.ambient import Ambient
+from taskengine.client.workers import LeasedRun
+from taskengine.context.model import Fetched
+from taskengine.errors import Unreachable
+from taskengine.runner import Cancel, RunContext
+from taskengine.runs.event import Event, Notice, RunFinished, RunStarted, StepStarted
+from taskengine.runs.feed import FrameKind, frames
+from taskengine.runs.model import RunStatus
+from taskengine.runs.spec import Build, RunSpec
+from taskengine.worker.carry import Machine, carry_out
+from taskengine.worker.spool import Lease, Spool
+
+AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HELLO = "version: v1.1.0\nsteps:\n  - {id: hello, cmd: bash echo hi}\n"
+
+
+class Nowhere:
+    """Contexts that are folders of the test, by address."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
+        self.closed = 0
+
+    def fetch(self, text: str, **_: Any) -> Fetched:
+        if text not in self._folders:
+            raise Unreachable(f"{text} does not answer")
+        return Fetched(folder=self._folders[text], commit="c0ffee", branch="main", repository=text)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class World:
+    """A machine with the no-op runner, and what it was asked for."""
+
+    def __init__(self, tmp_path: Path, *, behaviour: dict[str, Script] | None = None, **folders: Path) -> None:
+        self.contexts = Nowhere({f"https://git.example.com/{name}.git": path for name, path in folders.items()})
+        self.runner = NoopRunner(behaviour)
+        self.context: RunContext | None = None
+        self.logins: Mapping[str, Any] = {}
+        self.spool_folder = tmp_path / "spool"
+        self.machine = Machine(
+            runner=self._runner,
+            contexts=lambda name, logins: self.contexts,
+            uploaded=lambda leased, into, cancel: into.mkdir(),
+            platform=lambda: "linux/arm64",
+        )
+
+    def _runner(self, context: RunContext, logins: Mapping[str, Any], contexts: object) -> NoopRunner:
+        self.context, self.logins = context, logins
+        return self.runner
+
+    def carry(
+        self, spec: RunSpec, secrets: Mapping[str, str] | None = None, cancel: Cancel | None = None
+    ) -> list[Event]:
+        leased = LeasedRun(worker="w1", run="ca1", attempt=2, epoch=3, spec=spec, secrets=secrets or {})
+        spool = Spool(self.spool_folder, Lease(run="ca1", attempt=2, epoch=3), Ambient.fixed(AT))
+        self.record = carry_out(leased, spool, self.machine, cancel or Cancel(), Ambient.fixed(AT))
+        self.log = b"".join(f.payload for _, f in frames(spool.read(0, 1 << 20)) if f.kind is FrameKind.LOG)
+        self.feed = spool.read(0, 1 << 20)
+        events = list(spool.events())
+        spool.close()
+        return events
+
+
+def test_a_text_is_carried_out_and_its_end_is_the_last_thing_said(tmp_path: Path) -> None:
+    world = World(tmp_path, behaviour={"hello": Script(stdout=b"hi\n")})
+    events = world.carry(RunSpec(text=HELLO))
+    assert world.record.status is RunStatus.SUCCEEDED
+    assert isinstance(events[0], RunStarted)
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].record.id == "ca1"
+    assert world.log == b"hi\n"
+    assert world.contexts.closed == 1
+
+
+def test_the_engine_knows_the_run_by_a_name_that_no_other_attempt_has(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(text=HELLO))
+    assert world.context is not None
+    assert world.context.run_id == "ca1-2"
+    assert world.context.durable
+    assert not world.context.resumed
+
+
+def test_facts_come_from_the_spec_and_from_the_context(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "acb.yaml").write_text(
+        "version: v1.1.0\nsteps:\n  - id: x\n    cmd: bash echo {{.Run.ID}} {{.Run.Commit}} {{.Run.Branch}} {{.Run.Date}}\n"
+    )
+    world = World(tmp_path, app=tmp_path / "app")
+    seen: list[str] = []
+    world.runner.prepare = lambda plan: seen.append(" ".join(plan.steps[0].cmd.args))  # type: ignore[method-assign, union-attr]
+    world.carry(
+        RunSpec(
+            file="acb.yaml", context="https://git.example.com/app.git", branch="release", date="2026-01-02T03:04:05Z"
+        )
+    )
+    assert seen == ["-c echo ca1 c0ffee release 20260102-030405z"] or "ca1 c0ffee release 20260102-030405" in seen[0]
+
+
+def test_a_quick_build_is_a_task_of_two_steps(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(build=Build(tags=("example.com/app:1",)), context="upload:u1", registry="example.com"))
+    assert world.record.status is RunStatus.SUCCEEDED, world.record.message
+    assert [step.id for step in world.record.steps] == ["build", "push"]
+    assert world.context is not None
+    assert world.context.context_dir == str(world.spool_folder / "context")
+
+
+def test_every_problem_of_a_file_is_told_and_the_run_has_failed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    events = world.carry(
+        RunSpec(text="version: v1.1.0\nsteps:\n  - cmd: a\n    when: [nobody]\n  - {}\n", text_name="t.yaml")
+    )
+    assert world.record.status is RunStatus.FAILED
+    told = [event.message for event in events if isinstance(event, Notice)]
+    assert any("t.yaml:4" in message and "nobody" in message for message in told)
+    assert any("t.yaml:5" in message for message in told)
+    assert isinstance(events[-1], RunFinished)
+
+
+def test_a_context_that_is_away_is_an_infrastructure_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(file="acb.yaml", context="https://git.example.com/gone.git"))
+    assert world.record.status is RunStatus.ERROR
+    assert world.record.error_exit_code == 3
+
+
+@pytest.mark.parametrize("context", ["/etc", "relative/folder", "-"])
+def test_no_folder_of_the_worker_is_a_context(tmp_path: Path, context: str) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(text=HELLO, context=context))
+    assert world.record.status is RunStatus.FAILED
+
+
+def test_a_task_file_is_looked_for_in_the_context_only(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "acb.yaml").symlink_to("/etc/passwd")
+    world = World(tmp_path, app=tmp_path / "app")
+    world.carry(RunSpec(file="acb.yaml", context="https://git.example.com/app.git"))
+    assert world.record.status is RunStatus.FAILED
+    assert b"root:" not in world.feed
+
+
+def test_what_was_not_granted_is_refused_by_the_worker_too(tmp_path: Path) -> None:
+    text = "version: v1.1.0\nsteps:\n  - {id: x, cmd: bash true, privileged: true}\n"
+    world = World(tmp_path)
+    world.carry(RunSpec(text=text))
+    assert world.record.status is RunStatus.FAILED
+    assert world.runner.attempts == {}
+    granted = World(tmp_path / "granted")
+    granted.carry(RunSpec(text=text, grants=("privileged",)))
+    assert granted.record.status is RunStatus.SUCCEEDED
+
+
+def test_secrets_are_in_nothing_that_the_run_says(tmp_path: Path) -> None:
+    secret = "hunter2-hunter2"
+    world = World(tmp_path, behaviour={"hello": Script(stdout=secret.encode() + b"\n", exits=(1,))})
+    text = HELLO.replace("echo hi", "echo {{.Values.password}}")
+    world.carry(RunSpec(text=text, secret_names=("set:password",)), {"set:password": secret})
+    assert secret.encode() not in world.feed
+    assert world.log == b"***\n" or b"*" in world.log
+
+
+def test_logins_of_the_run_reach_its_runner(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(text=HELLO), {"login:reg.example.com": '{"username": "u", "password": "p"}'})
+    assert world.logins["reg.example.com"].username == "u"
+
+
+def test_a_run_is_gone_on_with_where_its_spool_says_that_it_was(tmp_path: Path) -> None:
+    text = "version: v1.1.0\nsteps:\n  - {id: a, cmd: bash echo a}\n  - {id: b, cmd: bash echo b}\n"
+    first = World(tmp_path, behaviour={"b": Script(stdout=b"one two", exits=(0,))})
+    whole = first.carry(RunSpec(text=text))
+    started = next(e for e in whole if isinstance(e, StepStarted) and e.step == "b")
+    end = next(end for end, f in frames(first.feed) if f.kind is FrameKind.LOG)
+    (first.spool_folder / "feed").write_bytes(first.feed[:end])
+    assert started
+    again = World(tmp_path, behaviour={"b": Script(stdout=b"one two three", exits=(0,))})
+    events = again.carry(RunSpec(text=text))
+    assert again.runner.attempts == {"b": 1}
+    assert again.context is not None
+    assert again.context.resumed
+    assert again.log == b"one two three"
+    assert [e.kind for e in events] == [e.kind for e in whole]
+
+
+def test_a_cancel_reaches_a_run(tmp_path: Path) -> None:
+    cancel = Cancel()
+    cancel.set("not wanted")
+    world = World(tmp_path)
+    world.carry(RunSpec(text=HELLO), cancel=cancel)
+    assert world.record.status is RunStatus.CANCELED
