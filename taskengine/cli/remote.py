@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from taskengine.context.source import STDIN, shown
@@ -40,6 +41,28 @@ def fetched(text: str) -> Fetched:
     with _termination_is_an_interrupt():
         _FETCHED[text] = contexts.fetch(text, notice=_warn, stdin=_stdin() if text == STDIN else None)
     return _FETCHED[text]
+
+
+def typed(text: str) -> str:
+    """The text with the folders of fetched contexts named as the user named them: the address, and the path in it."""
+    for context, found in _FETCHED.items():
+        name = "<stdin>" if context == STDIN else shown(context)
+        text = text.replace(f"{found.folder}/", _below(name)).replace(str(found.folder), name)
+    return text
+
+
+def _below(name: str) -> str:
+    """What a path in a context stands behind: `url/`, `url#branch:`, `url#branch:folder/`."""
+    _, fragment, rest = name.partition("#")
+    if fragment and ":" not in rest:
+        return f"{name}:"
+    return name if name.endswith((":", "/")) else f"{name}/"
+
+
+def home_of(path: str) -> Path | None:
+    """The folder of the fetched context that a file lies in; None for a file of this machine."""
+    folders = (found.folder for found in _FETCHED.values())
+    return next((folder for folder in folders if Path(path).is_relative_to(folder)), None)
 
 
 def origin_of(folder: str | None) -> Fetched | None:

@@ -142,7 +142,7 @@ def run(
 
 def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout: int | None) -> Source:
     """What to run, out of the ways in which it may be named: FILE [CONTEXT], -f FILE CONTEXT, --cmd LINE CONTEXT."""
-    from taskengine.cli.source import Source, folder_of, locate, read_task
+    from taskengine.cli.source import Source, folder_of, home_of, locate, read_task
     from taskengine.taskspec.quick import cmd_task
 
     if cmd is not None and file is not None:
@@ -167,4 +167,4 @@ def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout
     else:
         raise InvalidInput("name a task file", hint="acr-task run FILE [CONTEXT]; acr-task run --help shows more")
     text, name = read_task(path)
-    return Source(text=text, name=name, context=folder)
+    return Source(text=text, name=name, context=folder, home=home_of(path))

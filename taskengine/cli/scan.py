@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskengine.cli.base import PATH, Command, Option, output_option
+from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:
     from taskengine.errors import TaskEngineError
@@ -62,7 +63,7 @@ def scan(
     from taskengine import wiring
     from taskengine.cli import option
     from taskengine.cli.report import report_problems
-    from taskengine.cli.source import STDIN, locate, read_file
+    from taskengine.cli.source import STDIN, locate, read_file, typed
     from taskengine.cli.view.form import json_text, tsv_text, yaml_text
     from taskengine.cli.view.words import table
     from taskengine.dockerfile.scan import scan as scan_dockerfile
@@ -70,7 +71,10 @@ def scan(
     from taskengine.dockerfile.source import read_dockerfile
 
     path, _ = locate(file, context, default="Dockerfile")
-    text = read_file(path)[0].decode("utf-8", "replace") if path == STDIN else read_dockerfile(Path(path))
+    try:
+        text = read_file(path)[0].decode("utf-8", "replace") if path == STDIN else read_dockerfile(Path(path))
+    except InvalidInput as error:
+        raise InvalidInput(typed(error.message), hint=typed(error.hint or "") or None) from None
     if platform:
         option.platform(platform)
     look = partial(
@@ -80,7 +84,7 @@ def scan(
         target=target,
         platform=platform,
         tags=tags,
-        file=path if path != STDIN else "<stdin>",
+        file=typed(path) if path != STDIN else "<stdin>",
     )
     troubles: tuple[TaskEngineError, ...] = ()
     if resolve:

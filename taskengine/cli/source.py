@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,15 @@ _DOCKERFILE = re.compile(rb"(?:[ \t]*+(?:#[^\n]*+|ARG[ \t][^\n]*+)?\r?\n)*+[ \t]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A task text with the name that problems carry, and the context's folder (None: no context)."""
+    """A task text with the name that problems carry, and the context's folder (None: no context).
+
+    `home` is for a file that was fetched: the folder of what was fetched, and the file's own. It may read nothing
+    outside of them."""
 
     text: str | bytes
     name: str
     context: str | None
+    home: tuple[Path, Path] | None = None
 
 
 def read_task(file: str) -> tuple[bytes, str]:
@@ -43,21 +48,34 @@ def read_task(file: str) -> tuple[bytes, str]:
 
 
 def read_file(file: str) -> tuple[bytes, str]:
-    """The same for any file."""
+    """The same for any file; one that was fetched is named by its address."""
     if file == STDIN:
-        import sys
-
         return sys.stdin.buffer.read(LARGEST + 1), "<stdin>"
     path = Path(file)
     if path.is_dir():
-        raise InvalidInput(f"{file} is a folder, not a file", hint=f"name the file, for example {path / DEFAULT_FILE}")
+        hint = f"name the file, for example {path / DEFAULT_FILE}"
+        raise InvalidInput(typed(f"{file} is a folder, not a file"), hint=typed(hint))
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except OSError as error:
         hint = near(path) or _others(path)
-        raise InvalidInput(f"{file}: {(error.strerror or str(error)).lower()}", hint=hint) from error
-    return data, file
+        message = f"{file}: {(error.strerror or str(error)).lower()}"
+        raise InvalidInput(typed(message), hint=typed(hint)) from error
+    return data, typed(file)
+
+
+def typed(text: str) -> str:
+    """The text with folders of fetched contexts named as the user named them."""
+    remote = sys.modules.get("taskengine.cli.remote")  # not loaded: nothing was fetched
+    return text if remote is None else str(remote.typed(text))
+
+
+def home_of(path: str) -> tuple[Path, Path] | None:
+    """The folder of the fetched context that a file lies in, and its own; None for a file of this machine."""
+    remote = sys.modules.get("taskengine.cli.remote")
+    home = None if remote is None or path == STDIN else remote.home_of(path)
+    return None if home is None else (home, Path(path).parent)
 
 
 def locate(

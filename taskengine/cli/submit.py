@@ -54,6 +54,8 @@ def submit(
     platform = options.platform or wiring.engine_platform(wiring.settings())
     options = with_origin(options, source.context)
     inputs = inputs_of(options, platform=platform, run_id=run_id)
+    if source.home is not None:
+        inputs = replace(inputs, base_dir=source.home[0], file_dir=source.home[1])
     loaded = load_task(source.text, file=source.name, inputs=inputs)
     report_problems(loaded.warnings)
     typed = (value for _, value in (*options.secret, *options.set_secret))

@@ -243,7 +243,7 @@ def _set_directive(node: Node, view: View, aliases: Aliases, report: Report) -> 
 def _read_source(name: str, at: Location, inputs: Inputs, report: Report) -> Mapping[str, str]:
     """The aliases of one more file or address."""
     try:
-        folders = (inputs.base_dir, Path(at.file).parent)
+        folders = (inputs.base_dir, Path(at.file).parent if inputs.file_dir is None else inputs.file_dir)
         text = read_source(name, folders=folders, fetch=inputs.fetch)
     except OutsideError as error:
         inside = "only files below this folder or the task file's are read: name it by a path from there"

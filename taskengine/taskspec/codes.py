@@ -97,7 +97,8 @@ _TABLE = (
         "E212",
         "Alias source unreadable",
         "A file or address under `src` cannot be read. Addresses must answer within two seconds.",
-        "Check the name; only files below the current folder or the folder of the task file are read.",
+        "Check the name; only files below the current folder or the folder of the task file are read; for a fetched "
+        "task file, those that came with it.",
     ),
     Code(
         "E213",

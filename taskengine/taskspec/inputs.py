@@ -36,10 +36,11 @@ class RunFacts:
 class Inputs:
     """Everything but the text that decides what a task file becomes.
 
-    `set` and `set_secret` hold `key=value` texts. `secret_values` gives the values of `secrets:` entries by id; only
-    for ids it lacks is `resolve_secrets` asked, and None there means that such a secret is a problem. `env` are the
-    command line's defaults for every step. `image_aliases` None is the built-in table. Sources of aliases are looked
-    up below `base_dir`; `fetch` reads those with an http(s) address (None: the built-in one, two seconds).
+    `set` and `set_secret` hold `key=value` texts. `secret_values` gives the values of `secrets:` entries by id;
+    only for ids it lacks is `resolve_secrets` asked, and None there means that such a secret is a problem. `env`
+    are the command line's defaults for every step. `image_aliases` None is the built-in table. Sources of aliases
+    are looked up below `base_dir` and `file_dir`, the task file's own folder (None: as the file's name says);
+    `fetch` reads those with an http(s) address (None: the built-in one, two seconds).
     """
 
     facts: RunFacts = field(default_factory=RunFacts)
@@ -54,5 +55,6 @@ class Inputs:
     image_aliases: Mapping[str, str] | None = None
     strict: bool = False
     base_dir: Path = field(default_factory=Path)
+    file_dir: Path | None = None
     fetch: Callable[[str], bytes] | None = None
     resolve_secrets: Callable[[Sequence[SecretSpec]], Mapping[str, str]] | None = None

@@ -80,6 +80,61 @@ def test_a_failed_command_leaves_nothing_either(cli: Cli, repository: Repository
     assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("{}",), "{}/acb.yaml:1:8: error: "),
+        (("{}#main",), "{}#main:acb.yaml:1:8: error: "),
+        (("-f", "sub/acb.yaml", "{}#main"), "{}#main:sub/acb.yaml:1:8: error: "),
+        (("{}#main:sub",), "{}#main:sub/acb.yaml:1:8: error: "),
+        (("-f", "none.yaml", "{}#:sub"), "{}#:sub/none.yaml: no such file"),
+    ],
+)
+def test_problems_of_a_fetched_file_name_what_the_user_typed(
+    cli: Cli, repository: Repository, tmp_path: Path, words: tuple[str, ...], place: str
+) -> None:
+    repository.commit({"acb.yaml": "steps: 3\n", "sub/acb.yaml": "steps: 3\n"})
+    outcome = cli("run", *(word.format(repository.url) for word in words))
+    assert outcome.code == 2
+    assert place.format(repository.url) in outcome.err
+    assert "contexts" not in outcome.err
+
+
+def test_problems_of_a_fetched_dockerfile_name_what_the_user_typed(cli: Cli, repository: Repository) -> None:
+    repository.commit({"Dockerfile": "ARG a\n"})
+    outcome = cli("scan", f"{repository.url}#main")
+    assert outcome.code == 2
+    assert f"{repository.url}#main:Dockerfile:1:" in outcome.err
+    outcome = cli("scan", "-f", "Nope", f"{repository.url}#main")
+    assert f"there is no Dockerfile {repository.url}#main:Nope" in outcome.err
+    assert "contexts" not in outcome.err
+
+
+def test_a_fetched_task_reads_aliases_of_its_own_tree_and_not_of_the_users_folder(
+    cli: Cli, wiring: Wiring, repository: Repository, tmp_path: Path
+) -> None:
+    Path("aliases.yaml").write_text("word: of-the-user\n")
+    Path("private.yaml").write_text("word: of-the-user\n")
+    task = "version: v1.1.0\nalias:\n  src: [{}]\nsteps:\n  - id: a\n    cmd: busybox echo $word\n"
+    repository.commit(
+        {
+            "aliases.yaml": "word: of-the-repository\n",
+            "sub/beside.yaml": "word: beside-it\n",
+            "acb.yaml": task.format("aliases.yaml"),
+            "sub/acb.yaml": task.format("beside.yaml"),
+            "thief.yaml": task.format("private.yaml"),
+        }
+    )
+    assert cli("run", repository.url).code == 0
+    assert echoed(wiring).endswith("of-the-repository")
+    assert cli("run", "-f", "sub/acb.yaml", repository.url).code == 0
+    assert echoed(wiring).endswith("beside-it")
+    outcome = cli("run", "-f", "thief.yaml", repository.url)
+    assert outcome.code == 2
+    assert "private.yaml" in outcome.err
+    assert "of-the-user" not in outcome.err
+
+
 def test_an_image_is_built_of_a_repository(cli: Cli, wiring: Wiring, repository: Repository, tmp_path: Path) -> None:
     outcome = cli("build", "-t", "app:{{.Run.Commit}}", "--no-push", repository.url)
     assert outcome.code == 0, outcome.err
