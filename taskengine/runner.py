@@ -104,10 +104,12 @@ class Attempt:
 class RunContext:
     """What a runner is told about a run besides its plan. Read-only for the runner.
 
-    `context_dir` is the local folder whose content fills the workspace, None for no context. `secrets` are the values
-    to mask wherever the runner itself makes text. `build_secrets` are offered to builds by id. `build_args` go to every
-    build beside those of its line: secret ones, which no plan may hold. `build_files` are files that a build line may
-    name, by just these names, though the workspace does not hold them: a Dockerfile from elsewhere, its ignore file.
+    `context_dir` is the local folder whose content fills the workspace, None for no context; `context_identity` says
+    what a folder that was fetched for this run holds, in words that are the same for the same files. `secrets` are
+    the values to mask wherever the runner itself makes text. `build_secrets` are offered to builds by id.
+    `build_args` go to every build beside those of its line: secret ones, which no plan may hold. `build_files` are
+    files that a build line may name, by just these names, though the workspace does not hold them: a Dockerfile from
+    elsewhere, its ignore file.
     """
 
     run_id: str
@@ -115,6 +117,7 @@ class RunContext:
     task_name: str = ""
     shared_volume: str = ""
     context_dir: str | None = None
+    context_identity: str = ""
     platform: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     build_secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

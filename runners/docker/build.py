@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from taskengine.context.keep import Contexts
+    from taskengine.context.model import Fetched
     from taskengine.registry.platformdigest import PlatformDigests
 
 _LARGEST_SECRET = 1 << 20
@@ -197,9 +198,11 @@ class Builder:
 
     def _further(
         self, step: PlannedStep, line: BuildLine, attempt: Attempt, now: Callable[[], datetime]
-    ) -> dict[str, ContextSource | str]:
-        """What --build-context names: folders of the workspace, addresses that are fetched, images."""
+    ) -> tuple[dict[str, ContextSource | str], str]:
+        """What --build-context names (folders of the workspace, addresses that are fetched, images), and the key of
+        the files in it (see `_shared_key`)."""
         found: dict[str, ContextSource | str] = {}
+        keys = ""
         for text in line.all("build-context"):
             name, where = named_context(text)
             if where.startswith(DOCKER_IMAGE):
@@ -207,7 +210,9 @@ class Builder:
                 continue
             there = dataclasses.replace(line, context=where)
             if is_remote(where):
-                found[name] = LocalDir(path=str(fetch_context(self._contexts, step, there, attempt, now)), excludes=())
+                fetched = fetch_context(self._contexts, step, there, attempt, now)
+                found[name] = LocalDir(path=str(fetched.folder), excludes=())
+                keys += f"\n{self._fetched_key(where, fetched)}"
                 continue
             source = self._source(_context_path(step, there), "", what=f"the context {name}")
             if isinstance(source, TarStream):
@@ -216,11 +221,17 @@ class Builder:
                     hint="copy the files into the build's own context, or name an address",
                 )  # fmt: skip
             found[name] = source
-        return found
+            keys += f"\n{self._files_key(where, source)}"
+        return found, keys
 
     def _request(
-        self, step: PlannedStep, line: BuildLine, fetched: Path | None, further: Mapping[str, ContextSource | str]
+        self,
+        step: PlannedStep,
+        line: BuildLine,
+        found: Fetched | None,
+        further: tuple[Mapping[str, ContextSource | str], str],
     ) -> BuildRequest:
+        fetched = found.folder if found is not None else None
         path = line.context if fetched is not None else _context_path(step, line)
         dockerfile, home, ignores = self._dockerfile(step, line, path, fetched)
         context = self._source(path, dockerfile, ignores, fetched)
@@ -228,7 +239,7 @@ class Builder:
             context=context,
             dockerfile=posixpath.basename(dockerfile) if home else dockerfile,
             dockerfile_dir=home,
-            contexts=further,
+            contexts=further[0],
             tags=tuple(ImageReference.parse(tag).normalised for tag in line.tags),
             build_args={**_build_args(step, line), **self._context.build_args},
             target=line.target,
@@ -246,15 +257,24 @@ class Builder:
             secrets=self._secrets(step, line),
             ssh=self._agents.sockets(line.all("ssh")),
             credentials=lambda host: build_credentials(self._logins, host),
-            shared_key=self._shared_key(path, context, lasting=fetched is not None),
+            shared_key=self._shared_key(
+                self._fetched_key(line.context, found) or self._files_key(path, context), further[1]
+            ),
         )
 
-    def _shared_key(self, path: str, context: ContextSource, *, lasting: bool) -> str:
+    def _shared_key(self, context: str, further: str) -> str:
         """Under which BuildKit remembers the files it was sent, told apart by size and time of change only: from run
-        to run for the author's own folder, within this run for a workspace, whose times the steps may set."""
+        to run for the author's own folder and for the same commit or archive, within this run for a workspace, whose
+        times the steps may set. Takes the keys of the context's files and of named contexts' files."""
+        return "acr-task-" + hashlib.sha256((context + further).encode()).hexdigest()[:24]
+
+    def _fetched_key(self, text: str, found: Fetched | None) -> str:
+        return "" if found is None else found.identity(text) or f"{self._context.run_id}:{text}"
+
+    def _files_key(self, path: str, context: ContextSource) -> str:
         is_authors = isinstance(context, LocalDir) and context.excludes is not None
-        where = f"{self._context.context_dir if lasting or is_authors else self._context.run_id}:{path}"
-        return "acr-task-" + hashlib.sha256(where.encode()).hexdigest()[:24]
+        authors = self._context.context_identity or self._context.context_dir
+        return f"{authors if is_authors else self._context.run_id}:{path}"
 
     def _dockerfile(
         self, step: PlannedStep, line: BuildLine, context: str, fetched: Path | None

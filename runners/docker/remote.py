@@ -23,14 +23,15 @@ from taskengine.runs.model import Reason
 
 if TYPE_CHECKING:
     from taskengine.context.keep import Contexts
+    from taskengine.context.model import Fetched
 
 __all__ = ["fetch_context", "is_remote", "remote_dockerfile"]
 
 
 def fetch_context(
     contexts: Contexts | None, step: PlannedStep, line: BuildLine, attempt: Attempt, now: Callable[[], datetime]
-) -> Path:
-    """The folder that holds the step's context. Raises StepFailed, or Canceled when the attempt is."""
+) -> Fetched:
+    """The step's context on this disk. Raises StepFailed, or Canceled when the attempt is."""
     if contexts is None:
         raise fail(Reason.INVALID, f"this runner fetches no contexts: {shown(line.context)}")
 
@@ -48,7 +49,7 @@ def fetch_context(
         raise fail(Reason.BUILD, error.message, hint=error.hint or "", retryable=True, unreachable=True) from None
     what = fetched.commit or fetched.digest
     attempt.log.write(step.id, 1, f"fetched {what}\n".encode())
-    return fetched.folder
+    return fetched
 
 
 def remote_dockerfile(line: BuildLine, folder: Path) -> str:

@@ -65,6 +65,11 @@ def home_of(path: str) -> Path | None:
     return next((folder for folder in folders if Path(path).is_relative_to(folder)), None)
 
 
+def identity_of(folder: str | None) -> str:
+    """What the files of a fetched folder are, the same from run to run; "" for any other folder."""
+    return next((found.identity(text) for text, found in _FETCHED.items() if str(found.folder) == folder), "")
+
+
 def origin_of(folder: str | None) -> Fetched | None:
     """What is known of a folder that was fetched by this command; None for any other."""
     return next((found for found in _FETCHED.values() if str(found.folder) == folder), None)

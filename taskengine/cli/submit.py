@@ -43,6 +43,7 @@ def submit(
     """Load the task, run it, return the exit code."""
     from taskengine import wiring
     from taskengine.ambient import Ambient
+    from taskengine.cli.remote import identity_of
     from taskengine.cli.report import report_problems
     from taskengine.cli.task import inputs_of
     from taskengine.prepared import build_secrets, hidden
@@ -67,6 +68,7 @@ def submit(
         task_name=options.task_name,
         shared_volume=options.shared_volume,
         context_dir=absolute(source.context),
+        context_identity=identity_of(source.context),
         platform=options.platform,
         secrets=secret.values,
         build_secrets=build_secrets(loaded, dict(options.secret)),

@@ -29,6 +29,8 @@ _SYMREF = re.compile(r"^ref: refs/heads/(.+)\tHEAD$", re.MULTILINE)
 _TOKEN_USERS = {"bitbucket.org": "x-token-auth", "gitlab.com": "oauth2"}
 _NO_SHALLOW = ("does not support shallow", "shallow capabilities", "does not support --depth")
 _NO_SUCH_REF = ("couldn't find remote ref", "not our ref", "unadvertised object", "no such remote ref", "no matching")
+#: no file system takes all that a commit may say: the end of the year 2105
+_LATEST = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +67,11 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
         git.run("checkout", "--quiet", "--force", "--detach", place.commit)
         _submodules(git, root)
         _tell_of_lfs(git, access, notice)
+        seconds = git.run("log", "-1", "--no-show-signature", "--format=%ct", place.commit).strip()
     except GitFailed as failure:
         raise explain(failure.words, context) from None
     _forget_history(root)
+    _set_times(root, int(seconds) if seconds.isdigit() else 0)
     folder = subfolder(root, context.subdir, context.url)
     return Fetched(
         folder=folder, commit=place.commit, branch=place.branch, tag=place.tag, repository=context.url
@@ -177,6 +181,15 @@ def _forget_history(root: Path) -> None:
             shutil.rmtree(Path(folder) / ".git", ignore_errors=True)
         if ".git" in files:
             (Path(folder) / ".git").unlink()
+
+
+def _set_times(root: Path, seconds: int) -> None:
+    """Give every file the time of the commit, as `git archive` does: the same commit is the same tree each time, of
+    which a builder that has it need not be sent anything."""
+    when = min(seconds, _LATEST) * 10**9
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            os.utime(Path(folder) / name, ns=(when, when), follow_symlinks=False)
 
 
 def _fetch_head(git: GitCommand) -> str:

@@ -79,6 +79,12 @@ class Fetched:
     repository: str = ""
     digest: str = ""
 
+    def identity(self, text: str) -> str:
+        """What the files are, the same from run to run: the context's text without a login, and its commit or digest.
+        Empty where neither is known, for then the same words may stand for other files."""
+        what = self.commit or self.digest
+        return f"{without_login(text)}@{what}" if what else ""
+
 
 Notice = Callable[[str], None]
 
@@ -112,6 +118,12 @@ def scrubbed(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted((s for s in secrets if s), key=len, reverse=True):
         text = text.replace(secret, "***")
     return re.sub(r"(://)[^/\s#?]*@", r"\1", text)
+
+
+def without_login(text: str) -> str:
+    """An address without what may be a login: the part before the @, and all behind a question mark."""
+    address, fragment, rest = text.partition("#")
+    return re.sub(r"(://)[^/#?]*@", r"\1", address.partition("?")[0]) + fragment + rest
 
 
 def size_of(count: int) -> str:

@@ -59,6 +59,7 @@ def test_a_task_of_a_repository_runs_with_its_commit_and_branch(
     assert outcome.code == 0, outcome.err
     assert echoed(wiring).split()[-2:] == [repository.git("rev-parse", "HEAD"), "main"]
     assert Path(wiring.contexts[-1].context_dir).is_relative_to(tmp_path / "data" / "contexts")
+    assert wiring.contexts[-1].context_identity.endswith(f"@{repository.git('rev-parse', 'HEAD')}")
     assert left(tmp_path) == []
 
 

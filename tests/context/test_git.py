@@ -29,6 +29,22 @@ def names(folder: Path) -> list[str]:
 # which commit
 
 
+def test_files_have_the_time_of_their_commit(get: Get, repository: Repository) -> None:
+    (repository.folder / "link").symlink_to("Dockerfile")
+    repository.commit({"web/more": "1"})
+    folder = get(repository.url).folder
+    committed = int(repository.git("log", "-1", "--format=%ct"))
+    assert {path.lstat().st_mtime_ns for path in folder.rglob("*")} == {committed * 10**9}
+    assert (folder / "link").is_symlink()
+
+
+def test_a_commit_has_the_same_identity_whoever_fetches_it(get: Get, repository: Repository) -> None:
+    found = get(repository.url)
+    one, two = (found.identity(f"https://{user}@example.com/a.git?sig={user}#main:web") for user in ("a:b", "c"))
+    assert one == two == f"https://example.com/a.git#main:web@{found.commit}"
+    assert Fetched(folder=found.folder).identity("https://example.com/x.tgz") == ""
+
+
 def test_without_a_ref_the_default_branch_is_fetched(get: Get, repository: Repository) -> None:
     found = get(repository.url)
     assert names(found.folder) == ["Dockerfile", "web/index.html"]

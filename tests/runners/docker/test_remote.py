@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runners.docker.buildkit import BuildKit, BuildOutcome
 from taskengine.runner import Cancel
 from taskengine.runs.model import Reason
 from tests.context.servers import Answer, Repository, Server
@@ -50,6 +52,31 @@ def test_a_step_builds_another_dockerfile_of_an_archive(run_task: RunTask, serve
     )
     assert done.status == "Succeeded", done.record
     assert done.text("c") == "prod\n"
+
+
+def test_files_of_the_same_commit_travel_once(
+    run_task: RunTask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    build = BuildKit.build
+
+    def counted(*args: Any, **kwargs: Any) -> BuildOutcome:
+        outcome = build(*args, **kwargs)
+        sent.append(outcome.files_sent)
+        return outcome
+
+    monkeypatch.setattr(BuildKit, "build", counted)
+    repository = Repository(tmp_path / "served" / "app")
+    unlike_any_other = f"{tmp_path} {time.time_ns()}"
+    repository.commit({"Dockerfile": "FROM busybox:1\nCOPY f /f\n", "f": unlike_any_other})
+    login = server.url.replace("://", "://me:{}@")
+    texts = [f"steps:\n  - build: -t once:1 {login.format(name)}/git/app/.git#main\n" for name in ("a", "b")]
+    assert [run_task(text).status for text in texts] == ["Succeeded", "Succeeded"]
+    assert sent[0] >= 1
+    assert sent[1] == 0
+    repository.commit({"f": unlike_any_other[::-1]})
+    done = run_task(texts[0] + "  - {id: c, cmd: once:1 cat /f}\n")
+    assert done.text("c") == unlike_any_other[::-1]
 
 
 @pytest.mark.parametrize(
