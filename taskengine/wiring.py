@@ -142,17 +142,19 @@ def sweep_run(using: Settings, key: str) -> None:
 
 
 def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[str, ...]:
-    """What has to be hidden because a step is handed this machine's registry logins. Asks no helper program."""
+    """What has to be hidden because a step is handed this machine's registry logins, those of credential helpers
+    included. A helper is asked only then; one that fails fails again, with its reason, in the step."""
     import base64
 
-    from taskengine.plan.policy import is_docker_cli
+    from taskengine.plan.policy import built_images, is_docker_cli
     from taskengine.registry.auth import Logins
 
-    handed = any(step.cmd is not None and (allowed or is_docker_cli(step.cmd.image)) for step in plan.steps)
+    built = built_images(plan.steps)
+    handed = any(step.cmd is not None and (allowed or is_docker_cli(step.cmd.image, built)) for step in plan.steps)
     if allowed is False or not handed:
         return ()
     found: list[str] = []
-    for login in Logins.read(using.environ).auths.values():
+    for login in Logins.read(using.environ).all(on_error=lambda _: None).values():
         found += [login.secret, login.identity_token, login.registry_token]
         if login.secret:
             found.append(base64.b64encode(f"{login.username}:{login.secret}".encode()).decode())

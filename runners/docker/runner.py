@@ -33,8 +33,7 @@ from runners.docker.sweep import KEEP_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
 from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
-from taskengine.plan.policy import is_docker_cli
-from taskengine.registry.reference import ImageReference
+from taskengine.plan.policy import built_images, is_docker_cli, normal_name
 from taskengine.runner import Attempt, RunContext
 from taskengine.runs.event import ImageReady, Notice, StepProgress, StepRetrying
 from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
@@ -91,7 +90,7 @@ class DockerRunner:
         self._detached: list[tuple[str, threading.Thread]] = []
         self._told: set[str] = set()
         self._prepared = False
-        self._built: set[str] = set()
+        self._built: frozenset[str] = frozenset()
         self._builder: Builder | None = None
         self._images = Images(api, logins, platform=context.platform)
 
@@ -115,8 +114,8 @@ class DockerRunner:
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
         commands = [step for step in plan.steps if step.type is StepType.CMD]
-        self._built = built = _built_images(plan.steps)
-        self._images.prefetch(i for s in commands if _normal(i := _image(s)) not in built)
+        self._built = built = built_images(plan.steps)
+        self._images.prefetch(i for s in commands if normal_name(i := _image(s)) not in built)
         if commands:
             self._warm_up(commands, facts)
 
@@ -223,7 +222,7 @@ class DockerRunner:
 
     def _stands_on(self, image: str, found: dict[str, Any]) -> tuple[Dependency, ...]:
         """The image of a command; one that the run itself builds is no dependency of it."""
-        return () if _normal(image) in self._built else of_command(image, found)
+        return () if normal_name(image) in self._built else of_command(image, found)
 
     def _place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Network mode, names there and binds. What of it is still being made is waited for, on nobody's time."""
@@ -261,7 +260,7 @@ class DockerRunner:
     def _extras(self, step: PlannedStep, image: str, attempt: Attempt) -> list[str]:
         """Further binds: the task's secret volumes, and the engine's socket and logins where they are allowed."""
         binds = [f"{self._scope.secret_volume(m.name)}:{m.mount_path}" for m in step.volume_mounts]
-        speaks_docker = is_docker_cli(image)
+        speaks_docker = is_docker_cli(image, self._built)
         given = []
         if _allowed(self._context.allow_docker_socket, speaks_docker):
             binds.append(f"{self._endpoint.socket_path}:{_SOCKET}")
@@ -271,6 +270,8 @@ class DockerRunner:
             given += ["this machine's registry logins"] if self._context.allow_registry_logins is None else []
         if given:
             self._tell_once(step, attempt, f"given {' and '.join(given)}, because it runs the Docker command line")
+        elif is_docker_cli(image) and not speaks_docker:
+            self._tell_once(step, attempt, f"not given the Docker socket by itself: this run builds {image}")
         return binds
 
     def _tell_once(self, step: PlannedStep, attempt: Attempt, message: str) -> None:
@@ -412,17 +413,6 @@ def _is_root(user: str) -> bool:
 
 def _image(step: PlannedStep) -> str:
     return step.cmd.image if step.cmd is not None else ""
-
-
-def _normal(image: str) -> str:
-    try:
-        return ImageReference.parse(image).normalised
-    except InvalidInput:
-        return image
-
-
-def _built_images(steps: Sequence[PlannedStep]) -> set[str]:
-    return {_normal(tag) for step in steps if step.build is not None for tag in step.build.tags}
 
 
 def _refuse_host_access(step: PlannedStep, image: str) -> None:

@@ -105,9 +105,9 @@ def scan(
     else:
         head = ("USE", "IMAGE", "REGISTRY", "DIGEST", "PLATFORM DIGEST")
         click.echo("\n".join(table([head[: 5 if resolve else 4], *scan_rows(data, resolved=resolve)])))
-    for error in dict.fromkeys((error.message, error.hint or "") for error in troubles):
-        print(f"warning: {error[0]}" + (f"\nhint: {error[1]}" if error[1] else ""), file=sys.stderr)
-    return max((error.exit_code for error in troubles), default=0)
+    for message, hint in dict.fromkeys((trouble.message, trouble.hint or "") for trouble in troubles):
+        print(f"warning: {message}" + (f"\nhint: {hint}" if hint else ""), file=sys.stderr)
+    return max((trouble.exit_code for trouble in troubles), default=0)
 
 
 def scan_rows(found: dict[str, Any], *, resolved: bool = False) -> list[tuple[str, ...]]:

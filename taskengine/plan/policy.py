@@ -6,7 +6,7 @@ the worker asks again, with the plan that it is about to carry out. Must not kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -98,14 +98,28 @@ def needs(plan: Plan) -> Iterator[Need]:
             yield Need(grant, step, what)
 
 
-def is_docker_cli(image: str) -> bool:
+def is_docker_cli(image: str, built: Container[str] = frozenset()) -> bool:
     """Whether an image is Docker's own with the docker command or buildx in it, from Docker Hub. Anybody may call an
-    image of theirs `docker`; those get nothing."""
+    image of theirs `docker`; those get nothing, and neither does one that the run itself builds (`built`)."""
     try:
         reference = ImageReference.parse(image)
     except InvalidInput:
         return False
-    return reference.domain == HUB_DOMAIN and reference.path in _DOCKER_CLI
+    is_named_so = reference.domain == HUB_DOMAIN and reference.path in _DOCKER_CLI
+    return is_named_so and reference.normalised not in built
+
+
+def built_images(steps: Iterable[PlannedStep]) -> frozenset[str]:
+    """The images that build steps make, by their whole names."""
+    return frozenset(normal_name(tag) for step in steps if step.build is not None for tag in step.build.tags)
+
+
+def normal_name(image: str) -> str:
+    """An image's whole name; what is no name stays as it is."""
+    try:
+        return ImageReference.parse(image).normalised
+    except InvalidInput:
+        return image
 
 
 def is_usual_capability(name: str) -> bool:

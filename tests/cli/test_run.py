@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -282,6 +283,41 @@ def test_registry_logins_are_masked_where_a_step_gets_them(cli: Cli, wiring: Wir
     cli("run", "d.yaml", "--no-registry-logins")
     values = ("correct-horse", "YW5uOmNvcnJlY3QtaG9yc2U=")
     assert [c.secrets for c in wiring.contexts] == [values, (), values, ()]
+
+
+def test_logins_of_credential_helpers_are_masked_where_a_step_gets_them(
+    cli: Cli, wiring: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(wiring.environ["HOME"]) / ".docker"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        '{"credHelpers": {"r.example": "ours", "t.example": "ours", "x.example": "bad"}}'
+    )
+    helper = tmp_path / "bin" / "docker-credential-ours"
+    helper.parent.mkdir()
+    helper.write_text(
+        "#!/bin/sh\necho asked >> $HOME/asked\nread host\n"
+        'case $host in t*) echo \'{"Username": "<token>", "Secret": "an-identity-token"}\';;\n'
+        '*) echo \'{"Username": "ann", "Secret": "correct-horse"}\';; esac\n'
+    )
+    helper.chmod(0o755)
+    wiring.environ["PATH"] = f"{helper.parent}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", wiring.environ["PATH"])  # where a program is looked for
+    wiring.behaviour["a"] = Script(stdout=b"correct-horse an-identity-token YW5uOmNvcnJlY3QtaG9yc2U=\n")
+    Path("b.yaml").write_text("steps:\n  - {id: a, cmd: 'busybox login'}\n")
+    Path("d.yaml").write_text("steps:\n  - {id: a, cmd: 'docker:cli login'}\n")
+    assert "correct-horse" in cli("run", "b.yaml").out
+    assert not (folder.parent / "asked").exists()
+    assert "*** *** ***\n" in cli("run", "d.yaml").out
+
+
+def test_an_image_that_the_run_builds_has_no_logins_to_mask(cli: Cli, wiring: Wiring) -> None:
+    folder = Path(wiring.environ["HOME"]) / ".docker"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"auths": {"r.example": {"auth": "YW5uOmNvcnJlY3QtaG9yc2U="}}}')
+    Path("d.yaml").write_text("steps:\n  - {build: '-t docker .'}\n  - {id: a, cmd: 'docker login'}\n")
+    cli("run", "d.yaml")
+    assert wiring.contexts[0].secrets == ()
 
 
 def test_log_files_hold_each_steps_bytes(cli: Cli, wiring: Wiring) -> None:

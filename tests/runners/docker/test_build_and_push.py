@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskengine.runner import Cancel
-from taskengine.runs.event import Event, ImageReady, StepProgress, StepRetrying
+from taskengine.runs.event import Event, ImageReady, Notice, StepProgress, StepRetrying
 from tests.runners.docker.conftest import NOTHING, Log, RunTask
 from tests.support.engine import Engine, OwnEngine
 from tests.support.registry import Registry
@@ -328,6 +328,34 @@ steps:
     assert done.step("push").status.value == "succeeded", done.text("push")
     assert "auths" not in done.text("spy")
     assert done.labels_left == NOTHING
+
+
+def test_an_image_of_dockers_name_that_the_run_builds_gets_neither_socket_nor_logins(
+    run_task: RunTask, engine: Engine, registry_auth: Registry, tmp_path: Path, context: Path
+) -> None:
+    """Anybody's program may stand in it: the name alone is no reason for trust."""
+    (context / "Dockerfile").write_text("FROM busybox:1\n")
+    look = "sh -c 'ls /var/run/docker.sock /acb/home/.docker/config.json; true'"
+    try:
+        done = run_task(
+            f"""
+steps:
+  - {{id: b, build: '-t docker:ours -t docker/buildx-bin:9 .'}}
+  - {{id: one, cmd: "docker:ours {look}"}}
+  - {{id: two, cmd: "docker.io/docker/buildx-bin:9 {look}"}}
+""",
+            context=context,
+            environ=login_config(tmp_path, registry_auth, registry_auth.password),
+        )
+    finally:
+        for name in ("docker:ours", "docker/buildx-bin:9"):
+            engine.api.remove_image(name)
+    assert done.status == "Succeeded", done.record
+    for step in ("one", "two"):
+        assert done.text(step).count("No such file") == 2
+    told = [e.message for e in done.events if isinstance(e, Notice)]
+    assert [m for m in told if "not given the Docker socket" in m] == told
+    assert len(told) == 2
 
 
 def test_a_build_never_gets_the_files_of_another_run(run_task: RunTask) -> None:
