@@ -17,6 +17,7 @@ TABLE = {
         "taskengine.cli.verify:verify_inputs",
         "Show what an image was made from, and what has moved since.",
     ),
+    "image": ("taskengine.cli.image:image", "Look at images in registries, copy and delete them."),
     "doctor": ("taskengine.cli.doctor:doctor", "Check what this machine lacks, and say how to mend it."),
     "completion": ("taskengine.cli.completion:completion", "Print the completion script of a shell."),
     "version": ("taskengine.cli.version:version", "Print the version."),

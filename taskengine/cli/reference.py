@@ -6,11 +6,12 @@ A test holds file and commands equal.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 
 import click
 
 from taskengine.cli.app import TABLE, app
-from taskengine.cli.base import Command
+from taskengine.cli.base import Command, LazyGroup
 
 _HEAD = """\
 # Command line
@@ -36,11 +37,21 @@ def reference() -> str:
     parts = [_HEAD, "| command | what it does |\n| --- | --- |"]
     parts[-1] += "".join(f"\n| [`acr-task {name}`](#acr-task-{name}) | {text} |" for name, (_, text) in TABLE.items())
     parts[-1] += "\n"
-    for name in TABLE:
-        command = app.get_command(root, name)
-        assert isinstance(command, Command)  # noqa: S101 - the table is ours
-        parts.append(_command(command, click.Context(command, parent=root, info_name=name, **command.context_settings)))
+    parts += _commands(app, root)
     return "\n".join(parts)
+
+
+def _commands(group: click.Group, parent: click.Context) -> Iterator[str]:
+    """A section for each command; those of a group follow it."""
+    for name in group.list_commands(parent):
+        command = group.get_command(parent, name)
+        assert isinstance(command, Command | LazyGroup)  # noqa: S101 - the table is ours
+        ctx = click.Context(command, parent=parent, info_name=name, **command.context_settings)
+        if isinstance(command, Command):
+            yield _command(command, ctx)
+            continue
+        yield f"## {ctx.command_path}\n\n{inspect.cleandoc(command.help or '')}\n"
+        yield from _commands(command, ctx)
 
 
 def _command(command: Command, ctx: click.Context) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,7 +26,7 @@ UNSIGNED = "statements are not signed: whoever may push to the repository can ha
     ],
 )
 @click.argument("image", metavar="IMAGE")
-@output_option("table", "json")
+@output_option("table", "json", "yaml")
 def verify_inputs(image: str, output: str) -> int:
     """Show what an image was made from, and how that stands today.
 
@@ -36,14 +35,15 @@ def verify_inputs(image: str, output: str) -> int:
     """
     from taskengine import wiring
     from taskengine.cli.attach import warn
+    from taskengine.cli.view.form import json_text, yaml_text
     from taskengine.provenance.verify import verify
     from taskengine.registry.reference import ImageReference
 
     ref = ImageReference.parse(image)
     with wiring.registry_client(wiring.settings(), on_notice=warn) as client:
         found = verify(client, ref)
-    if output == "json":
-        click.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
+    if output in ("json", "yaml"):
+        click.echo(json_text(as_json(found)) if output == "json" else yaml_text(as_json(found)))
     else:
         click.echo("\n".join(as_text(found)))
     return 0 if found.matches else 1

@@ -83,6 +83,10 @@ def parse(words: list[str]) -> None:
     ctx = click.Context(app, info_name="acr-task")
     command = app.get_command(ctx, words[0])
     assert command is not None, f"there is no command {words[0]}"
+    while isinstance(command, click.Group):
+        ctx, words = click.Context(command, info_name=words[0], parent=ctx), words[1:]
+        command = command.get_command(ctx, words[0])
+        assert command is not None, f"there is no command {ctx.command_path} {words[0]}"
     command.make_context(words[0], list(words[1:]), parent=ctx, resilient_parsing=False)
 
 
