@@ -34,9 +34,11 @@ from runners.docker.buildkit import (
     buildkitd_dialer,
     dialer,
 )
+from runners.docker.buildkit.dial import api_prefix, connector
 from runners.docker.buildkit.guard import names_own_frontend, refuse_what_cannot_be_built
 from runners.docker.buildkit.ignore import parse_lines
-from runners.docker.buildlimit import idle_limits, is_before_docker_23
+from runners.docker.buildlimit import classic_limits, idle_limits, is_before_docker_23
+from runners.docker.classic import ClassicBuilder
 from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.dependency import Standing, understood
 from runners.docker.engine import Engine
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from taskengine.registry.platformdigest import PlatformDigests
 
 _LARGEST_SECRET = 1 << 20
+_CLASSIC_NOTICE = "this engine offers no BuildKit, so its classic builder builds: slower, and without secret mounts"
 
 
 class Builder:
@@ -94,6 +97,7 @@ class Builder:
         self._agents = Agents(context.ssh, temp_dir)
         self._lock = threading.Lock()
         self._buildkit: BuildKit | None = None
+        self._classic: ClassicBuilder | None = None
         self._pristine = True
 
     def workspace_may_change(self) -> None:
@@ -106,11 +110,12 @@ class Builder:
         if line is None:
             raise InvalidInput(f"step {step.id!r} has no build line")
         fetched = fetch_context(self._contexts, step, line, attempt, now) if is_remote(line.context) else None
+        client = self._client()
         request = self._request(step, line, fetched, self._further(step, line, attempt, now))
-        self._tell_what_has_no_effect(line, step, attempt, now)
+        self._tell_what_is_missing(line, step, attempt, now, has_buildkit=isinstance(client, BuildKit))
         log = BuildLog(step.id, attempt, now)
         try:
-            outcome, stood_on = self._build(request, attempt.cancel, log.progress)
+            outcome, stood_on = self._build(client, request, attempt.cancel, log.progress)
         except BuildCanceled:
             return StepResult(ok=False, reason=Reason.CANCELED, message="the build was stopped")
         except BuildFailed as failure:
@@ -124,9 +129,12 @@ class Builder:
         return StepResult(ok=True, exit_code=0, images=images, dependencies=stood_on)
 
     def _build(
-        self, request: BuildRequest, cancel: Cancel, progress: Callable[[Progress], None]
+        self,
+        client: BuildKit | ClassicBuilder,
+        request: BuildRequest,
+        cancel: Cancel,
+        progress: Callable[[Progress], None],
     ) -> tuple[BuildOutcome, tuple[Dependency, ...]]:
-        client = self._client()
         source = client.read(request)
         engine_platform = next(iter(client.platforms), "")
         found = understood(source.dockerfile, request, engine_platform)
@@ -146,17 +154,25 @@ class Builder:
         names = [ImageReference.parse(tag).familiar for tag in line.tags] or [""]
         return tuple(ImageResult(reference=name, image_id=image_id, size=size) for name in names)
 
-    def _client(self) -> BuildKit:
+    def _client(self) -> BuildKit | ClassicBuilder:
         with self._lock:
             if self._buildkit is None:
                 self._buildkit = self._dial()
             client = self._buildkit
-        if not client.available():
+        if client.available():
+            return client
+        if self._buildkitd is not None:
             raise fail(
-                Reason.INVALID, "this engine offers no BuildKit, so it cannot build",
-                hint="use Docker 18.09 or newer (Podman has no BuildKit), or run the step `cmd: docker build ...`",
+                Reason.INVALID, f"the buildkitd at {self._buildkitd.address} has no worker, so it cannot build",
+                hint="see its log, or unset BUILDKIT_HOST to build on the engine",
             )  # fmt: skip
-        return client
+        with self._lock:
+            if self._classic is None:
+                api = cast("APIClient", self._api)
+                self._classic = ClassicBuilder(
+                    connector(api), prefix=api_prefix(api), guard=refuse_what_cannot_be_built
+                )
+            return self._classic
 
     def _dial(self) -> BuildKit:
         if self._buildkitd is None:
@@ -170,9 +186,11 @@ class Builder:
 
     def close(self) -> None:
         with self._lock:
-            client, self._buildkit = self._buildkit, None
-        if client is not None:
-            client.close()
+            clients = (self._buildkit, self._classic)
+            self._buildkit = self._classic = None
+        for client in clients:
+            if client is not None:
+                client.close()
         self._agents.close()
 
     def _is_old(self) -> bool:
@@ -187,11 +205,12 @@ class Builder:
                 hint="begin the Dockerfile with `# syntax=docker/dockerfile:1`, or use Docker 23 or newer",
             )
 
-    def _tell_what_has_no_effect(
-        self, line: BuildLine, step: PlannedStep, attempt: Attempt, now: Callable[[], datetime]
+    def _tell_what_is_missing(
+        self, line: BuildLine, step: PlannedStep, attempt: Attempt, now: Callable[[], datetime], *, has_buildkit: bool
     ) -> None:
-        """Options that are fine, and that this builder knows nothing of: said, for a build goes on without them."""
-        if text := idle_limits(line, is_old=self._is_old()):
+        """What this builder knows nothing of is said, for the build goes on without."""
+        text = idle_limits(line, is_old=self._is_old()) if has_buildkit else _CLASSIC_NOTICE
+        if text:
             attempt.emit(Notice(at=now(), message=text, level="warning", step=step.id))
 
     # the request
@@ -249,6 +268,7 @@ class Builder:
             no_cache_stages=tuple(name for value in line.all("no-cache-filter") for name in value.split(",") if name),
             pull=_on(line.last("pull")) or step.pull,
             network=_build_network(line),
+            limits=classic_limits(line),
             add_hosts=line.all("add-host"),
             shm_size=size_bytes(size) if (size := line.last("shm-size")) else None,
             ulimits=tuple(_ulimit(u) for u in line.all("ulimit")),

@@ -21,6 +21,7 @@ from .connection import Connection, SocketConnection
 if TYPE_CHECKING:
     import docker
 
+Connect = Callable[[], Connection]
 Dial = Callable[[str, Sequence[tuple[str, str]]], Connection]
 
 _TIMEOUT_S = 15.0
@@ -37,9 +38,8 @@ class EngineRefused(Exception):
 
 def dialer(api: docker.APIClient) -> Dial:
     """A function that opens upgraded connections to the engine of `api`. It keeps no connection itself."""
-    connect = _connector(api)
-    version = getattr(api, "_version", None)
-    prefix = f"/v{version}" if version else ""
+    connect = connector(api)
+    prefix = api_prefix(api)
 
     def dial(path: str, headers: Sequence[tuple[str, str]]) -> Connection:
         connection = connect()
@@ -52,7 +52,14 @@ def dialer(api: docker.APIClient) -> Dial:
     return dial
 
 
-def _connector(api: docker.APIClient) -> Callable[[], Connection]:
+def api_prefix(api: docker.APIClient) -> str:
+    """What the paths of the engine's API begin with."""
+    version = getattr(api, "_version", None)
+    return f"/v{version}" if version else ""
+
+
+def connector(api: docker.APIClient) -> Connect:
+    """A function that opens plain connections to the engine of `api`."""
     url = str(api.base_url)
     adapter: Any = getattr(api, "_custom_adapter", None)
     if (path := getattr(adapter, "socket_path", None)) is not None:

@@ -87,6 +87,8 @@ class BuildRequest:
     add_hosts: tuple[str, ...] = ()
     shm_size: int | None = None
     ulimits: tuple[Ulimit, ...] = ()
+    #: limits of memory and processors by the names of the Engine API; only the classic builder knows any
+    limits: Mapping[str, str] = field(default_factory=dict)
     cache_from: tuple[str, ...] = ()
     #: write what `cache_from` needs into the image itself
     inline_cache: bool = False
