@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from benchmarks.measure import Result, command, in_turns, shell
@@ -82,8 +82,20 @@ def build_and_push(env: Mapping[str, str], folder: Path, registry: str, *, round
     return Result(name="a cached build and its push", ours=a, theirs=b, theirs_is="`docker build && docker push`")
 
 
-def measure(*, rounds: int) -> tuple[list[Result], dict[str, str]]:
-    """All of it on an engine started for it."""
+Measure = Callable[[Mapping[str, str], Path, OwnEngine, int], Result]
+
+#: the rows of the table by a short name, in their order
+ROWS: dict[str, Measure] = {
+    "sequential": lambda env, folder, _, rounds: sequential(env, folder, rounds=rounds),
+    "parallel": lambda env, folder, _, rounds: parallel(env, folder, rounds=rounds),
+    "one": lambda env, folder, _, rounds: one_step(env, folder, rounds=rounds),
+    "logs": lambda env, folder, _, rounds: logs(env, folder, rounds=rounds),
+    "build": lambda env, folder, engine, rounds: build_and_push(env, folder, engine.registry, rounds=rounds),
+}
+
+
+def measure(*, rounds: int, rows: Collection[str] = ()) -> tuple[list[Result], dict[str, str]]:
+    """All of it, or the named rows only, on an engine started for it."""
     with tempfile.TemporaryDirectory() as name:
         engine: OwnEngine = own_engine(registry=True)
         try:
@@ -91,17 +103,11 @@ def measure(*, rounds: int) -> tuple[list[Result], dict[str, str]]:
             env = {**os.environ, **engine.env, "PATH": f"/usr/bin:{os.environ['PATH']}"}
             version = engine.api.version()
             command("docker", "network", "create", "bench", env=env)()
-            folder = Path(name)
             results = []
-            for measured in (
-                lambda: sequential(env, folder, rounds=rounds),
-                lambda: parallel(env, folder, rounds=max(3, rounds // 2)),
-                lambda: one_step(env, folder, rounds=rounds),
-                lambda: logs(env, folder, rounds=rounds),
-                lambda: build_and_push(env, folder, engine.registry, rounds=rounds),
-            ):
-                results.append(measured())
-                print(results[-1], file=sys.stderr)
+            for row, measured in ROWS.items():
+                if not rows or row in rows:
+                    results.append(measured(env, Path(name), engine, rounds))
+                    print(results[-1], f"load {os.getloadavg()[0]:.1f}", file=sys.stderr)
             command("docker", "network", "rm", "bench", env=env)()
         finally:
             engine.close()

@@ -1,6 +1,6 @@
 """`make bench`: measures everything and writes docs/benchmarks.md.
 
-python -m benchmarks.run [--rounds 5] [--only plan|engine] [--write FILE]
+python -m benchmarks.run [--rounds 5] [--only plan|engine] [--row NAME ...] [--write FILE]
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=["plan", "engine"])
+    parser.add_argument(
+        "--row", action="append", default=[], choices=list(engine_bench.ROWS), help="only this row of the engine's"
+    )
     parser.add_argument("--write", type=Path, default=None)
     given = parser.parse_args()
-    plan: list[Result] = [] if given.only == "engine" else plan_bench.measure(rounds=given.rounds)
-    engine, about = ([], {}) if given.only == "plan" else engine_bench.measure(rounds=given.rounds)
+    if given.row and (given.only == "plan" or given.write is not None):
+        parser.error("--row measures some rows of the engine's: not with --only plan, and no page is written of it")
+    plan: list[Result] = [] if given.only == "engine" or given.row else plan_bench.measure(rounds=given.rounds)
+    engine, about = ([], {}) if given.only == "plan" else engine_bench.measure(rounds=given.rounds, rows=given.row)
     text = _page(plan, engine, about, given.rounds)
     print(text)
     if given.write is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from runners.docker import stream
 from runners.docker.container import Config
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
-from runners.docker.failure import explanation, fail, start_failure
+from runners.docker.failure import StepFailed, explanation, fail, start_failure
 from taskengine.errors import RunnerError
 from taskengine.runner import Attempt, Cancel
 from taskengine.runs.model import Reason, StepResult
@@ -31,12 +31,43 @@ _GIVE_UP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A container to be run: what it is asked to be, its name, whether it stays, and what to do once it is made."""
+    """A container to be run: its name, whether it stays, and what to do once it is made.
 
-    config: Config
+    `config` says what it is asked to be. It is called when the container's turn to start has come, with the number of
+    those that still wait for theirs, so that it can use what has become free meanwhile. `leave` is called when the
+    container has ended or could not be started, and not when nobody knows.
+    """
+
+    config: Callable[[int], Config]
     name: str
     keep: bool = False
-    before_start: Callable[[], None] = field(default=lambda: None)
+    before_start: Callable[[Config], None] = field(default=lambda _: None)
+    leave: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Started:
+    container: str
+    config: Config
+    sock: Any
+
+
+class Slots:
+    """Bounds how many do a thing at once, and knows how many wait for their turn. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self.waiting = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        with self._lock:
+            self.waiting += 1
+        with self._free:
+            with self._lock:
+                self.waiting -= 1
+            yield
 
 
 class Containers:
@@ -46,73 +77,86 @@ class Containers:
     def __init__(self, api: Engine, *, exits: Exits, starts_at_once: int, discard: Callable[[str], None]) -> None:
         self._api = api
         self._exits = exits
-        self._starts = threading.BoundedSemaphore(starts_at_once)
+        self._starts = Slots(starts_at_once)
         self._discard = discard
 
     def run(self, step: str, job: Job, attempt: Attempt) -> StepResult:
         """Run a container to its end. The output goes to the attempt's log, complete and in order."""
-        container, sock = self._start(job, attempt.cancel)
+        started = self._start(job, attempt.cancel)
+        container, sock = started.container, started.sock
         unlisten = attempt.cancel.listen(lambda: self._stop_soon(container, sock))
         try:
-            self._read(step, job, sock, attempt)
-            result = self._result(container, attempt.cancel)
+            self._read(step, started, attempt)
+            code = self._code(container, attempt.cancel)
+            if code is None:
+                return StepResult(ok=False, reason=Reason.CANCELED, message="stopped")
+            job.leave()
+            return self._result(container, code, attempt.cancel)
         finally:
             unlisten()
             stream.close(sock)
             if not job.keep:
                 self._discard(container)
-        return result
 
     def detach(self, step: str, job: Job, attempt: Attempt) -> tuple[str, threading.Thread]:
         """Start a container that goes on by itself; returns its id and the thread that follows its output."""
-        container, sock = self._start(job, attempt.cancel)
+        started = self._start(job, attempt.cancel)
 
         def follow() -> None:
             try:
                 with contextlib.suppress(OSError):
-                    self._read(step, job, sock, attempt)
+                    self._read(step, started, attempt)
             finally:
-                stream.close(sock)
+                stream.close(started.sock)
 
         follower = threading.Thread(target=follow, name=f"follow-{step}", daemon=True)
         follower.start()
-        return container, follower
+        return started.container, follower
 
-    def _start(self, job: Job, cancel: Cancel) -> tuple[str, Any]:
+    def _start(self, job: Job, cancel: Cancel) -> _Started:
+        with self._starts.one():
+            _go_on(cancel)
+            config = job.config(self._starts.waiting)
+            try:
+                _go_on(cancel)
+                container, sock = self._start_now(job, config)
+            except StepFailed:
+                job.leave()
+                raise
+        return _Started(container=container, config=config, sock=sock)
+
+    def _start_now(self, job: Job, config: Config) -> tuple[str, Any]:
         from docker.errors import APIError
 
         container, sock = "", None
-        with self._starts:
-            if cancel.is_set:
-                raise fail(Reason.CANCELED, "canceled before its container was started")
-            try:
-                container = self._api.create_container_from_config(job.config, job.name)["Id"]
-                sock = self._api.attach_socket(
-                    container, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0, "stdin": 0}
-                )
-                job.before_start()
-                self._api.start(container)
-            except APIError as error:
-                if sock is not None:
-                    stream.close(sock)
-                if container:
-                    self._discard(container)
-                raise start_failure(explanation(error), job.config["Image"]) from error
-            except BaseException:
-                if container:
-                    self._discard(container)
-                raise
+        try:
+            container = self._api.create_container_from_config(config, job.name)["Id"]
+            sock = self._api.attach_socket(
+                container, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0, "stdin": 0}
+            )
+            job.before_start(config)
+            self._api.start(container)
+        except BaseException as error:
+            if sock is not None:
+                stream.close(sock)
+            if container:
+                self._discard(container)
+            if isinstance(error, APIError):
+                raise start_failure(explanation(error), config["Image"]) from error
+            raise
         return container, sock
 
-    def _read(self, step: str, job: Job, sock: Any, attempt: Attempt) -> None:
+    def _read(self, step: str, started: _Started, attempt: Attempt) -> None:
         write = attempt.log.write
+        readable, tty = stream.readable(started.sock), bool(started.config.get("Tty"))
         try:
-            stream.copy(stream.readable(sock), lambda fd, data: write(step, fd, data), tty=bool(job.config.get("Tty")))
+            stream.copy(readable, lambda fd, data: write(step, fd, data), tty=tty)
         except OSError:
             if not attempt.cancel.is_set:
                 raise
 
-    def _result(self, container: str, cancel: Cancel) -> StepResult:
+    def _code(self, container: str, cancel: Cancel) -> int | None:
+        """The exit code of a container that has ended; None when that is not known any more and nobody wants it."""
         import requests
         from docker.errors import APIError
 
@@ -123,10 +167,13 @@ class Containers:
                 code = int(self._api.wait(container, timeout=None)["StatusCode"])
         except (APIError, requests.RequestException) as error:
             if cancel.is_set:
-                return StepResult(ok=False, reason=Reason.CANCELED, message="stopped")
+                return None
             raise RunnerError(
                 f"lost sight of a container: {explanation(error)}", hint="did the Docker Engine stop or restart?"
             ) from error
+        return code
+
+    def _result(self, container: str, code: int, cancel: Cancel) -> StepResult:
         if cancel.is_set:
             return StepResult(ok=False, exit_code=code, reason=Reason.CANCELED, message="stopped")
         if code == 0:
@@ -177,6 +224,11 @@ class Containers:
             process = int(self._api.inspect_container(container)["State"]["Pid"])
             deaf = is_deaf(Path(f"/proc/{process}"), container, signal.SIGTERM)
             self._api.stop(container, timeout=0 if deaf else GRACE)
+
+
+def _go_on(cancel: Cancel) -> None:
+    if cancel.is_set:
+        raise fail(Reason.CANCELED, "canceled before its container was started")
 
 
 def is_deaf(process: Path, container: str, number: signal.Signals) -> bool:

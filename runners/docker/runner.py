@@ -1,7 +1,6 @@
 """The Docker runner: prepares a run on the engine, carries out its steps, and leaves nothing behind.
 
-Hands each step to the part that knows its kind (cmd, build, push), and decides where it runs: in a sandbox that was
-started ahead of its turn, or in a network namespace of its own.
+Hands each step to the part that knows its kind (cmd, build, push), and sees to it that what the step needs is there.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runners.docker import lanes, sandbox
 from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
-from runners.docker.container import Place, container_config, may_share_namespace
+from runners.docker.container import Config, Place, container_config, may_share_namespace
 from runners.docker.dependency import of_command
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
@@ -103,13 +102,13 @@ class DockerRunner:
         self._scope = Scope(self._api, self._context, plan, architecture=facts.architecture, is_local=is_local)
         self._scope.offer_logins(self._logins.all)
         self._scope.check_volumes()
-        self._sandboxes = Sandboxes(self._scope.start_sandbox)
+        # a start keeps about one processor busy; a sandbox more than can be starting is there for each that just ends
+        starts = max(4, min(16, facts.processors * 2))
+        self._sandboxes = Sandboxes(self._scope, starts_at_once=starts, most=starts + starts // 2)
         self._journal.open()
         self._prepared = True
         self._exits = Exits(self._api, self._context.run_id)
-        self._containers = Containers(
-            self._api, exits=self._exits, starts_at_once=max(4, min(16, facts.processors * 4)), discard=self._discard
-        )
+        self._containers = Containers(self._api, exits=self._exits, starts_at_once=starts, discard=self._discard)
         self._pusher = Pusher(self._api, self._logins)
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
@@ -198,18 +197,26 @@ class DockerRunner:
             cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
         )  # fmt: skip
         user = str((found.get("Config") or {}).get("User") or "")
-        mode, aliases, binds = self._place(step, image, attempt)
+        binds = self._prepare_place(step, image, attempt)
         labels = self._scope.labels(step=step.id, role="step")
         if step.keep:
             labels[KEEP_LABEL] = "1"
-        config = container_config(
-            step, Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
-        )
+
+        def config(queue: int) -> Config:
+            mode, aliases = self._network(step, queue)
+            place = Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
+            return container_config(step, place)
+
+        def before_start(config: Config) -> None:
+            if not _is_root(config.get("User") or user):
+                self._scope.open_folders()
+
         job = Job(
             config=config,
             name=self._scope.name("step", f"{step.index}.{attempt.number}", step.id),
             keep=step.keep,
-            before_start=_nothing if _is_root(config.get("User") or user) else self._scope.open_folders,
+            before_start=before_start,
+            leave=lambda: self._sandboxes.leave(step.id),
         )
         if self._builder is not None:
             self._builder.workspace_may_change()
@@ -224,14 +231,16 @@ class DockerRunner:
         """The image of a command; one that the run itself builds is no dependency of it."""
         return () if normal_name(image) in self._built else of_command(image, found)
 
-    def _place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """Network mode, names there and binds. What of it is still being made is waited for, on nobody's time."""
+    def _prepare_place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, ...]:
+        """Wait, on nobody's time, for what the step's place needs and is still being made; returns the binds."""
 
-        def find() -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        def find() -> tuple[str, ...]:
             workspace, home = self._scope.workspace(), self._scope.home()
-            mode, aliases = self._network(step)
+            if step.network:
+                self._sandboxes.await_lane(step.id)
+                self._scope.network(step.network)
             extras = self._extras(step, image, attempt)
-            return mode, aliases, (f"{workspace}:{WORKSPACE}", f"{home}:{HOME}", *extras)
+            return (f"{workspace}:{WORKSPACE}", f"{home}:{HOME}", *extras)
 
         attempt.hold(True)
         unlisten = self._scope.upload.listen(partial(self._uploading, step, attempt))
@@ -249,11 +258,11 @@ class DockerRunner:
             )
         )  # fmt: skip
 
-    def _network(self, step: PlannedStep) -> tuple[str, tuple[str, ...]]:
-        """The network mode of the step's container and its names there."""
+    def _network(self, step: PlannedStep, queue: int) -> tuple[str, tuple[str, ...]]:
+        """The network mode of the step's container and its names there, as its turn to start has come."""
         if not step.network:
             return "default", ()
-        if sandboxed := self._sandboxes.join(step.id):
+        if sandboxed := self._sandboxes.take(step.id, queue=queue):
             return f"container:{sandboxed}", ()
         return self._scope.network(step.network), (step.id,)
 
@@ -401,10 +410,6 @@ class DockerRunner:
     def close(self) -> None:
         """Close the connection to the engine; the runner is of no further use."""
         self._api.close()
-
-
-def _nothing() -> None:
-    """A container that needs nothing more before it starts."""
 
 
 def _is_root(user: str) -> bool:

@@ -238,7 +238,7 @@ class Scope:
     def _sandbox_image(self) -> str:
         return self._once.get("sandbox-image", lambda: sandbox.ensure_image(self._api, self._architecture))
 
-    def start_sandbox(self, lane: int, network: str, aliases: Iterable[str]) -> str:
+    def start_sandbox(self, number: int, network: str, names: Iterable[str]) -> str:
         """Start a container that holds a network namespace with these names in the task's network; returns its id."""
         full = self.network(network)
         container = self._api.create_container_from_config(
@@ -247,12 +247,21 @@ class Scope:
                 "Labels": self.labels(role="sandbox"),
                 "StopSignal": "SIGKILL",
                 "HostConfig": {"NetworkMode": full},
-                "NetworkingConfig": {"EndpointsConfig": {full: {"Aliases": list(aliases)}}},
+                "NetworkingConfig": {"EndpointsConfig": {full: {"Aliases": list(names)}}},
             },
-            self.name("sandbox", str(lane)),
+            self.name("sandbox", str(number)),
         )["Id"]
         self._api.start(container)
         return str(container)
+
+    def rename_sandbox(self, container: str, network: str, names: Iterable[str]) -> None:
+        """Give a sandbox other names. The engine knows no other way than to take it off its network and put it back."""
+        full = self.network(network)
+        self._api.disconnect_container_from_network(container, full)
+        self._api.connect_container_to_network(container, full, aliases=list(names))
+
+    def remove_sandbox(self, container: str) -> None:
+        self._api.remove_container(container, v=True, force=True)
 
 
 def _decode(volume: str, key: str, value: str) -> bytes:
