@@ -25,6 +25,7 @@ _FLOAT_WORDS = {
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _STANDARD_TAGS = frozenset(_PREFIX + name for name in ("bool", "int", "float", "null", "timestamp"))
+_MEANINGS = {_PREFIX + "bool": bool, _PREFIX + "int": int, _PREFIX + "float": float, _PREFIX + "null": type(None)}
 MAX_INT = 2**63 - 1
 _MAX_UINT = 2**64 - 1
 #: longer numbers are texts: turning a million digits into a number takes minutes
@@ -109,4 +110,13 @@ def as_value(node: Scalar) -> Any:
     if truth is not None:
         return truth
     number = _number(text)
+    if node.tag == _PREFIX + "float" and type(number) is int:
+        return float(number)
     return text if number is None else number
+
+
+def mistagged(node: Scalar) -> str | None:
+    """The tag of a value that is not what it says, such as `!!int 3.0`: go-yaml refuses it. None when all is well."""
+    if node.tag not in _MEANINGS or type(as_value(node)) is _MEANINGS[node.tag]:
+        return None
+    return "!!" + node.tag.removeprefix(_PREFIX)

@@ -16,7 +16,7 @@ from typing import Any
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.nodes import Map, Node, Scalar, Seq, YamlError, read
 from taskengine.taskspec.report import Report
-from taskengine.taskspec.scalar import as_text, as_value, is_merge
+from taskengine.taskspec.scalar import as_text, as_value, is_merge, mistagged
 from taskengine.taskspec.source import Source, View
 
 
@@ -115,26 +115,33 @@ def _file_values(inputs: Inputs, report: Report) -> dict[str, Any]:
         hint = "write one 'name: value' a line"
         report.error("E221", "a values file is a mapping of names and values", view.locate(root.start), hint=hint)
         return {}
-    values = _plain(root)
+    wrong: list[Scalar] = []
+    values = _plain(root, wrong)
+    for node in wrong:
+        hint = "take the tag away, or write a value of its kind"
+        report.error("E221", f"'{node.text[:80]}' is no {mistagged(node)}", view.locate(node.start), hint=hint)
     return values if isinstance(values, dict) else {}
 
 
-def _plain(node: Node) -> Any:
-    """The node as plain data. Names are texts as written, so that `n: 1` is not the name 'false'."""
+def _plain(node: Node, wrong: list[Scalar]) -> Any:
+    """The node as plain data. Names are texts as written, so that `n: 1` is not the name 'false'. Values that are not
+    what their tags say are added to `wrong`."""
     if isinstance(node, Scalar):
+        if node.tag is not None and mistagged(node):
+            wrong.append(node)
         return as_value(node)
     if isinstance(node, Seq):
-        return [_plain(item) for item in node.items]
+        return [_plain(item, wrong) for item in node.items]
     merged: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for key, value in zip(node.flat[::2], node.flat[1::2], strict=True):
         if isinstance(key, Scalar) and is_merge(key):
             parts = list(reversed(value.items)) if isinstance(value, Seq) else [value]
             for part in parts:
-                plain = _plain(part)
+                plain = _plain(part, wrong)
                 merged.update(plain if isinstance(plain, dict) else {})
         elif isinstance(key, Scalar):
-            own[as_text(key)] = _plain(value)
+            own[as_text(key)] = _plain(value, wrong)
     return {**merged, **own}
 
 

@@ -50,6 +50,21 @@ def test_merges_and_anchors_of_a_values_file_count() -> None:
     assert render("{{ .Values.m.x }}{{ .Values.m.y }}", values_text=values) == "12"
 
 
+def test_a_tag_of_a_values_file_says_what_a_value_is() -> None:
+    values = "a: !!float 1\nb: !!int 0x10\nc: !!str 5\nd: !!bool yes\ne: !!null ~\nf: !!float '2'\n"
+    kinds = render("{{ range .Values }}{{ kindOf . }} {{ end }}", values_text=values)
+    assert kinds == "float64 int string bool invalid float64 "
+    assert render("{{ .Values.a }} {{ .Values.b }}", values_text=values) == "1 16"
+
+
+@pytest.mark.parametrize("value", ["!!int 3.0", "!!int x", "!!float x", "!!bool 1", "!!null x"])
+def test_a_value_that_is_not_what_its_tag_says_is_refused_at_its_place(value: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        render("x", values_text=f"ok: 1\nm:\n  a: {value}\n")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.location.line if problem.location else 0) == ("E221", 3)
+
+
 @pytest.mark.parametrize("values", ["", "\ufeff", "# nothing\n", "~\n"])
 def test_an_empty_values_file_is_no_values(values: str) -> None:
     assert render("[{{ .Values.a }}]", values_text=values) == "[]"
