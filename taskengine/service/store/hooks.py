@@ -30,6 +30,7 @@ _EVENTS = {
 }
 #: what a hook may ask for
 EVENT_TYPES = ("run.queued", "run.leased", "run.started", "run.finished")
+_WANTING = select(hooks).where(hooks.c.enabled)
 _HIDDEN_FOR = timedelta(minutes=2)  # while one service tries a delivery, no other does
 
 
@@ -114,7 +115,7 @@ def delete(conn: Connection, hook: str) -> None:
 
 def announce(conn: Connection, run: Row[Any], status: RunStatus, *, now: datetime, message: str = "") -> None:
     """Puts up the deliveries of a run's change, for every hook that asked. `run` is its row from before the change."""
-    wanting = conn.execute(select(hooks).where(hooks.c.enabled)).all()
+    wanting = conn.execute(_WANTING).all()
     if not wanting:
         return
     kind = "run.finished" if status.is_final else _EVENTS[status]

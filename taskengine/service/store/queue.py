@@ -5,44 +5,47 @@ PostgreSQL), to a run that waits, and raises the run's epoch; whatever a worker 
 and changes nothing once the run has another. Each lease is an attempt of its own, so that no two workers ever share a
 feed, a file or a name of a container.
 
-Time is the caller's `now`, of a clock that does not jump (`service/clock.py`). Should it jump all the same: backwards,
-leases only last longer, and `expire` shortens those that end beyond a full term; forwards, a lease may end while its
-worker is well, and that worker hears of it at its next heartbeat, before the run has backed off and is given away.
+Time is the caller's `now`. A lease is taken away by `expire` alone, and only a run that waits is ever given out, so no
+jump of a clock can give a run to two workers. What a jump could do: backwards, leases last longer, so `expire` shortens
+those that end beyond a full term; forwards, a lease would end while its worker is well. `service/keeper.py` sees jumps
+and then gives every lease a full term. Should one be missed, the run backs off for longer (10 s) than the worker needs
+to hear of it (a heartbeat, 5 s), and the worker's reports name an epoch that is over.
 
 Must not know HTTP, nor feeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from taskengine.errors import Conflict, NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service import queueing
 from taskengine.service.model import Document, GroupPolicy, Lease, Run, RunRequest, Worker
-from taskengine.service.store import ending, hooks, secrets, uploads
-from taskengine.service.store.rows import ACTIVE, UNFINISHED, clean, run_id, run_of, worker_of
-from taskengine.service.store.tables import (
-    counters,
-    idempotency,
-    late_reports,
-    owners,
-    run_attempts,
-    runs,
-    workers,
-)
+from taskengine.service.store import ending, hooks, secrets, standing, uploads
+from taskengine.service.store.rows import ACTIVE, UNFINISHED, clean, run_id, run_of
+from taskengine.service.store.tables import idempotency, late_reports, run_attempts, runs, workers
 
 LEASE = timedelta(seconds=30)
 #: how long a worker may go on with a run that was canceled, or is past its time limit, before it is taken away
 OBEY = timedelta(minutes=2)
 _QUEUE_LOCK = 0x41435251
-_RUN_NUMBERS = "run"
-_TURNS = "turn"
+_ROW = select(runs).where(runs.c.id == bindparam("run")).with_for_update()
+_INSERT = runs.insert()
+_ATTEMPT = run_attempts.insert()
+_LEASE = (
+    runs.update()
+    .where(runs.c.number == bindparam("n"))
+    .values(
+        status=RunStatus.STARTED.value, worker=bindparam("w"), epoch=bindparam("e"), lease_until=bindparam("until"),
+        updated=bindparam("now"), feed_size=0,
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +83,9 @@ def enqueue(
     upload = upload.removeprefix("upload:") if upload.startswith("upload:") else ""
     if upload:
         uploads.use(conn, upload, owner=request.owner, now=now)
-    number = _next(conn, _RUN_NUMBERS)
+    number = standing.count(conn, "run")
     name = run_id(number)
-    conn.execute(runs.insert().values(**_columns(request, number, name, upload, now)))
+    conn.execute(_INSERT, _columns(request, number, name, upload, now))
     if request.key:
         conn.execute(
             idempotency.insert().values(
@@ -90,11 +93,11 @@ def enqueue(
             )
         )
     row = _row(conn, name)
-    skipped = _apply_group(conn, request, row, now)
-    if not skipped:
-        secrets.put(conn, box, "run", name, request.secrets, now=now)
-        hooks.announce(conn, row, RunStatus.QUEUED, now=now)
-    return run_of(_row(conn, name)), True
+    if _apply_group(conn, request, row, now):
+        return run_of(_row(conn, name)), True
+    secrets.put(conn, box, "run", name, request.secrets, now=now)
+    hooks.announce(conn, row, RunStatus.QUEUED, now=now)
+    return run_of(row), True
 
 
 def lease(
@@ -106,28 +109,26 @@ def lease(
     if free is not None and free <= 0:
         return None
     _lock(conn)
-    place = place_of(worker)
-    chosen = queueing.pick(_heads(conn, now), _running(conn), _served(conn), caps, place, now)
+    place, running = standing.place_of(worker), standing.running(conn)
+    if sum(run.worker == worker.id for run in running) >= worker.capacity:
+        return None
+    chosen = queueing.pick(standing.heads(conn, now), running, standing.served(conn), caps, place, now)
     if chosen is None:
         return None
     row = _row(conn, chosen.id)
     epoch, until = row.epoch + 1, now + term
+    given = {"status": RunStatus.STARTED, "worker": worker.id, "epoch": epoch, "lease_until": until, "updated": now}
+    conn.execute(_LEASE, {"n": row.number, "w": worker.id, "e": epoch, "until": until, "now": now})
     conn.execute(
-        runs.update()
-        .where(runs.c.number == row.number, runs.c.epoch == row.epoch, runs.c.status == RunStatus.QUEUED.value)
-        .values(
-            status=RunStatus.STARTED.value, worker=worker.id, epoch=epoch, lease_until=until, updated=now, feed_size=0
-        )
-    )
-    conn.execute(
-        run_attempts.insert().values(
-            run=row.id, attempt=row.attempt, worker=worker.id, epoch=epoch, leased=now, ended=None, outcome="",
-            feed_size=0,
-        )
+        _ATTEMPT,
+        {
+            "run": row.id, "attempt": row.attempt, "worker": worker.id, "epoch": epoch, "leased": now, "outcome": "",
+            "feed_size": 0,
+        },
     )  # fmt: skip
-    _serve(conn, row.owner)
+    standing.serve(conn, row.owner)
     hooks.announce(conn, row, RunStatus.STARTED, now=now)
-    return Lease(run=run_of(_row(conn, row.id)), epoch=epoch, until=until)
+    return Lease(run=replace(run_of(row), **given, feed_size=0), epoch=epoch, until=until)
 
 
 def held(conn: Connection, worker: str, run: str, epoch: int) -> Lease | None:
@@ -194,24 +195,48 @@ def cancel(conn: Connection, run: str, reason: str, *, now: datetime) -> Run:
     return run_of(_row(conn, run))
 
 
-def expire(conn: Connection, *, now: datetime, term: timedelta = LEASE, obey: timedelta = OBEY) -> list[Change]:
-    """Everything that time does to runs: leases that ran out, runs that waited too long, cancels that were not obeyed,
-    time limits that a worker did not keep. Call it every second or so; any number of services may."""
+def time_limits(conn: Connection) -> dict[tuple[str, int], int]:
+    """The time limit, in seconds, of every run that is running and was not told to stop, by name and epoch."""
+    c = runs.c
+    running = (c.status == RunStatus.RUNNING.value, c.cancel_reason == "")
+    rows = conn.execute(select(c.id, c.epoch, c.timeout).where(*running))
+    return {(row.id, row.epoch): row.timeout for row in rows}
+
+
+def anything_due(conn: Connection, *, now: datetime, term: timedelta = LEASE, obey: timedelta = OBEY) -> bool:
+    """Whether `expire` would find something, told by reading only."""
+    c = runs.c
+    waited = and_(c.status == RunStatus.QUEUED.value, c.expires <= now)
+    lapsed = or_(
+        c.lease_until <= now, c.lease_until > now + term, and_(c.cancel_reason != "", c.cancel_at <= now - obey)
+    )
+    return any(
+        conn.execute(select(c.number).where(where).limit(1)).first() is not None
+        for where in (waited, and_(c.status.in_(ACTIVE), lapsed))
+    )
+
+
+def expire(
+    conn: Connection, *, now: datetime, term: timedelta = LEASE, obey: timedelta = OBEY,
+    overdue: Collection[str] = (),
+) -> list[Change]:  # fmt: skip
+    """Everything that time does to runs: those that waited too long, leases that ran out, cancels that were not obeyed,
+    and time limits that a worker did not keep (`overdue`). Any number of services may call it."""
     _lock(conn)
     found: list[Change] = []
-    waiting = (runs.c.status == RunStatus.QUEUED.value, runs.c.expires <= now)
-    for row in conn.execute(select(runs).where(*waiting)).all():
+    waited = (runs.c.status == RunStatus.QUEUED.value, runs.c.expires <= now)
+    for row in conn.execute(select(runs).where(*waited).order_by(runs.c.number).with_for_update()).all():
         why = "it waited longer than its time to live"
         ending.finish(conn, row, RunStatus.CANCELED, now=now, message=why, hint="more workers would help")
         found.append(Change(run=row.id, status=RunStatus.CANCELED, why=why))
-    for row in conn.execute(select(runs).where(runs.c.status.in_(ACTIVE)).with_for_update()).all():
+    held = select(runs).where(runs.c.status.in_(ACTIVE)).order_by(runs.c.number)
+    for row in conn.execute(held.with_for_update()).all():
         if row.lease_until <= now:
-            why = f"worker {_worker_name(conn, row.worker)} was not heard of in time"
-            found.append(break_off(conn, row, why, now=now))
-        elif row.cancel_reason and row.cancel_at is not None and row.cancel_at + obey <= now:
+            found.append(break_off(conn, row, f"worker {_worker_name(conn, row)} was not heard of in time", now=now))
+        elif row.cancel_reason and row.cancel_at <= now - obey:
             ending.finish(conn, row, canceled_as(row), now=now, message=row.cancel_reason)
             found.append(Change(run=row.id, status=canceled_as(row), why="the worker did not stop it in time"))
-        elif not row.cancel_reason and row.started and row.started + timedelta(seconds=row.timeout) + obey <= now:
+        elif row.id in overdue and not row.cancel_reason:
             _note_cancel(conn, row, _time_limit(row), now)
             found.append(Change(run=row.id, status=RunStatus(row.status), why=_time_limit(row)))
         elif row.lease_until > now + term:
@@ -244,23 +269,9 @@ def canceled_as(row: Row[Any]) -> RunStatus:
     return RunStatus.TIMEOUT if row.cancel_reason == _time_limit(row) else RunStatus.CANCELED
 
 
-def waiting(conn: Connection, *, now: datetime, caps: queueing.Caps = queueing.Caps()) -> list[queueing.Spot]:  # noqa: B008
-    """Position and reason of every run that waits, the first to start first."""
-    rows = conn.execute(_light().where(runs.c.status == RunStatus.QUEUED.value))
-    places = [place_of(worker) for worker in _all_workers(conn)]
-    return queueing.spots([_waiting_of(row) for row in rows], _running(conn), _served(conn), caps, places, now)
-
-
 def report_late(conn: Connection, run: str, worker: str, epoch: int, what: str, *, now: datetime) -> None:
     """Keeps what came from a worker that does not hold the run, to be seen. It changes nothing else."""
     conn.execute(late_reports.insert().values(run=run, worker=worker, epoch=epoch, at=now, what=clean(what, 1000)))
-
-
-def place_of(worker: Worker) -> queueing.Place:
-    return queueing.Place(
-        id=worker.id, name=worker.name, pool=worker.pool, labels=worker.labels, platforms=worker.platforms,
-        capacity=worker.capacity, state=worker.state, why_not=str(worker.health.get("reason", "")),
-    )  # fmt: skip
 
 
 # ---- within one transaction
@@ -273,22 +284,10 @@ def _lock(conn: Connection) -> None:
 
 
 def _row(conn: Connection, run: str) -> Row[Any]:
-    row = conn.execute(select(runs).where(runs.c.id == run).with_for_update()).first()
+    row = conn.execute(_ROW, {"run": run}).first()
     if row is None:
         raise NotFound(f"there is no run {run}", hint="acr-task task list-runs shows them")
     return row
-
-
-def _next(conn: Connection, name: str) -> int:
-    """The next number of a counter. Runs are numbered under the queue's lock, so they appear in order: a page that was
-    read misses none that is older."""
-    found = conn.execute(
-        counters.update().where(counters.c.name == name).values(value=counters.c.value + 1).returning(counters.c.value)
-    ).scalar()
-    if found is None:
-        conn.execute(counters.insert().values(name=name, value=1))
-        return 1
-    return int(found)
 
 
 def _known(conn: Connection, request: RunRequest, fingerprint: str) -> Run | None:
@@ -344,56 +343,5 @@ def _time_limit(row: Row[Any]) -> str:
     return f"the run took longer than its time limit of {row.timeout} s"
 
 
-def _light() -> Any:
-    """What a waiting run's turn depends on; the long columns stay where they are."""
-    c = runs.c
-    return select(
-        c.id, c.number, c.owner, c.task, c.priority, c.group_name, c.group_limit, c.pool, c.labels, c.platform,
-        c.not_before, c.attempt,
-    )  # fmt: skip
-
-
-def _heads(conn: Connection, now: datetime) -> list[queueing.Waiting]:
-    """Of all runs that wait, the first of each kind: those of a kind differ in nothing but priority and age, so no
-    other of them can be next. Keeps a lease fast however long the queue is."""
-    c = runs.c
-    kind = (c.owner, c.task, c.group_name, c.group_limit, c.pool, c.labels, c.platform)
-    place = func.row_number().over(partition_by=kind, order_by=(c.priority.desc(), c.number)).label("place")
-    ready = (c.not_before.is_(None) | (c.not_before <= now)) & (c.expires.is_(None) | (c.expires > now))
-    inner = _light().add_columns(place).where(c.status == RunStatus.QUEUED.value, ready).subquery()
-    return [_waiting_of(row) for row in conn.execute(select(inner).where(inner.c.place == 1))]
-
-
-def _waiting_of(row: Any) -> queueing.Waiting:
-    return queueing.Waiting(
-        id=row.id, number=row.number, owner=row.owner, task=row.task, priority=row.priority, group=row.group_name,
-        group_limit=row.group_limit, pool=row.pool, labels=row.labels, platform=row.platform,
-        not_before=row.not_before, attempt=row.attempt,
-    )  # fmt: skip
-
-
-def _running(conn: Connection) -> list[queueing.Running]:
-    c = runs.c
-    rows = conn.execute(select(c.id, c.owner, c.task, c.group_name, c.worker).where(c.status.in_(ACTIVE)))
-    return [
-        queueing.Running(id=row.id, owner=row.owner, task=row.task, group=row.group_name, worker=row.worker)
-        for row in rows
-    ]
-
-
-def _served(conn: Connection) -> dict[str, int]:
-    return {row.name: row.served for row in conn.execute(select(owners))}
-
-
-def _serve(conn: Connection, owner: str) -> None:
-    turn = _next(conn, _TURNS)
-    if not conn.execute(owners.update().where(owners.c.name == owner).values(served=turn)).rowcount:
-        conn.execute(owners.insert().values(name=owner, served=turn))
-
-
-def _all_workers(conn: Connection) -> list[Worker]:
-    return [worker_of(row) for row in conn.execute(select(workers).order_by(workers.c.name))]
-
-
-def _worker_name(conn: Connection, worker: str) -> str:
-    return conn.execute(select(workers.c.name).where(workers.c.id == worker)).scalar() or worker
+def _worker_name(conn: Connection, row: Row[Any]) -> str:
+    return conn.execute(select(workers.c.name).where(workers.c.id == row.worker)).scalar() or str(row.worker)

@@ -169,9 +169,9 @@ class UploadFolder:
         for name in names:
             self._path(name).unlink(missing_ok=True)
 
-    def strays(self) -> list[str]:
-        """Files that no upload names."""
-        present = {path.name for path in self._folder.iterdir()}
+    def strays(self, before: datetime) -> list[str]:
+        """Files that no upload names, and that nobody has touched since."""
+        present = {path.name for path in self._folder.iterdir() if path.stat().st_mtime < before.timestamp()}
         with self._database.read() as conn:
             known = set(conn.execute(select(uploads.c.id)).scalars())
         return sorted(present - known)

@@ -56,6 +56,12 @@ def drain(conn: Connection, worker: str, wanted: bool) -> Worker:
     return get(conn, worker)
 
 
+def any_silent(conn: Connection, *, now: datetime, after: timedelta) -> bool:
+    """Whether `mark_lost` would find one."""
+    silent = (workers.c.seen < now - after, workers.c.state != WorkerState.LOST.value)
+    return conn.execute(select(workers.c.id).where(*silent).limit(1)).first() is not None
+
+
 def mark_lost(conn: Connection, *, now: datetime, after: timedelta) -> list[Worker]:
     """Those that were not heard of for so long are lost, until they are heard of again. Returns the newly lost."""
     silent = (workers.c.seen < now - after, workers.c.state != WorkerState.LOST.value)
