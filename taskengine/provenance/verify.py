@@ -5,20 +5,23 @@ Says whether a statement is about this image, and nothing about who wrote it: st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from taskengine.errors import InvalidInput, TaskEngineError
+from taskengine.errors import Interrupted, InvalidInput, TaskEngineError, Unreachable
 from taskengine.provenance.reading import Input, NoStatement, Statement, read_statement
 from taskengine.provenance.statement import IN_TOTO, PREDICATE_ANNOTATION, PREDICATE_TYPE
 from taskengine.registry.client import RegistryClient
 from taskengine.registry.content import BrokenContent, Descriptor
+from taskengine.registry.endpoint import is_link_local, is_loopback
 from taskengine.registry.failure import NotFound
 from taskengine.registry.mediatype import INDEXES
 from taskengine.registry.reference import ImageReference
 
 _LARGEST = 8 * 1024 * 1024
+#: seconds for the answer about one image that went in
+PATIENCE = 20.0
+MOST_ASKED = 200
 
 
 class State(Enum):
@@ -76,11 +79,11 @@ def verify(client: RegistryClient, ref: ImageReference) -> Verified:
     subject = client.resolve(ref)
     attached = client.referrers(ref, subject.digest)
     statements = [one for one in attached if _is_statement(one)]
-    known: dict[tuple[str, str, str], InputState] = {}
+    inputs = Inputs(client, ref)
     return Verified(
         reference=ref,
         digest=subject.digest,
-        statements=tuple(_check(client, ref, subject.digest, one, known) for one in statements),
+        statements=tuple(_check(client, ref, subject.digest, one, inputs) for one in statements),
         others=tuple(one.artifact_type for one in attached if one not in statements),
     )
 
@@ -95,7 +98,7 @@ def _check(
     ref: ImageReference,
     digest: str,
     attached: Descriptor,
-    known: dict[tuple[str, str, str], InputState],
+    inputs: Inputs,
 ) -> Checked:
     try:
         statement = read_statement(_document(client, ref, digest, attached))
@@ -107,14 +110,8 @@ def _check(
         return Checked(
             digest=attached.digest, statement=statement, problem=f"it is about {named} and not about this image"
         )
-    states = []
-    for one in statement.inputs:
-        if one.is_image:
-            key = (one.reference, one.digest, one.platform)
-            if key not in known:
-                known[key] = input_state(client, one)
-            states.append(InputState(input=one, state=known[key].state, now=known[key].now, note=known[key].note))
-    return Checked(digest=attached.digest, statement=statement, inputs=tuple(states))
+    states = tuple(inputs.state(one) for one in statement.inputs if one.is_image)
+    return Checked(digest=attached.digest, statement=statement, inputs=states)
 
 
 def _document(client: RegistryClient, ref: ImageReference, digest: str, attached: Descriptor) -> bytes:
@@ -126,39 +123,74 @@ def _document(client: RegistryClient, ref: ImageReference, digest: str, attached
     return client.blob_bytes(ref, manifest.layers[0], _LARGEST)
 
 
-def input_state(client: RegistryClient, one: Input) -> InputState:
-    """How an image that went in stands today. An unreachable registry is a note, and no error."""
-    try:
-        ref = ImageReference.parse(one.reference)
-    except InvalidInput:
-        return InputState(input=one, state=State.UNKNOWN, note="its name is no image's")
-    if not one.digest and not one.platform_digest:
-        return InputState(input=one, state=State.UNKNOWN, note=one.note or "the statement names no digest")
-    try:
+class Inputs:
+    """Asks how images stand that went in: about each once, and of a registry that cannot be reached nothing more.
+
+    Their names were written by whoever may push to the image's repository. A registry on this machine is asked only
+    when the image itself comes from there, so that no statement makes us knock at our own doors.
+    """
+
+    def __init__(self, client: RegistryClient, image: ImageReference) -> None:
+        self._client = client.bound(seconds=PATIENCE)
+        self._is_near = _is_near(image)
+        self._known: dict[tuple[str, str, str, str], InputState] = {}
+        self._away: dict[str, str] = {}
+
+    def state(self, one: Input) -> InputState:
+        """An unreachable registry is a note, and no error."""
+        key = (one.reference, one.digest, one.platform, one.platform_digest)
+        if key not in self._known:
+            if len(self._known) >= MOST_ASKED:
+                return InputState(input=one, state=State.UNKNOWN, note=f"only {MOST_ASKED} images are asked about")
+            self._known[key] = self._state(one)
+        return replace(self._known[key], input=one)
+
+    def _state(self, one: Input) -> InputState:
+        def unknown(note: str) -> InputState:
+            return InputState(input=one, state=State.UNKNOWN, note=note)
+
+        try:
+            ref = ImageReference.parse(one.reference)
+        except InvalidInput:
+            return unknown("its name is no image's")
+        if not one.digest and not one.platform_digest:
+            return unknown(one.note or "the statement names no digest")
+        if _is_near(ref) and not self._is_near:
+            return unknown("its registry is on the machine where it was built")
+        if ref.domain in self._away:
+            return unknown(self._away[ref.domain])
+        try:
+            return self._ask(ref, one)
+        except NotFound:
+            return InputState(input=one, state=State.GONE)
+        except Unreachable as error:
+            self._away[ref.domain] = error.message
+            return unknown(error.message)
+        except Interrupted:
+            raise
+        except TaskEngineError as error:
+            return unknown(error.message)
+
+    def _ask(self, ref: ImageReference, one: Input) -> InputState:
+        now = self._client.resolve(ref)
         if ref.digest:
-            client.resolve(ref)
             return InputState(input=one, state=State.PINNED)
-        return _tag_state(client, ref, one)
-    except NotFound:
-        return InputState(input=one, state=State.GONE)
-    except TaskEngineError as error:
-        return InputState(input=one, state=State.UNKNOWN, note=error.message)
-
-
-def _tag_state(client: RegistryClient, ref: ImageReference, one: Input) -> InputState:
-    now = client.resolve(ref)
-    if now.digest in (one.digest, one.platform_digest):
-        return InputState(input=one, state=State.CURRENT)
-    if now.media_type in INDEXES and one.platform:
         known = {one.digest, one.platform_digest}
-        if any(digest in known for digest in _platform_digests(client, ref.with_digest(now.digest), one.platform)):
+        if now.digest in known:
+            return InputState(input=one, state=State.CURRENT)
+        if now.media_type in INDEXES and one.platform and self._platform(ref.with_digest(now.digest), one) in known:
             note = f"other platforms changed, {one.platform} did not"
             return InputState(input=one, state=State.CURRENT, note=note)
-    return InputState(input=one, state=State.MOVED, now=now.digest)
+        return InputState(input=one, state=State.MOVED, now=now.digest)
+
+    def _platform(self, index: ImageReference, one: Input) -> str:
+        """The image of the platform that was built for; a word that is no digest where the index has none."""
+        try:
+            return self._client.platform_manifest(index, one.platform).digest
+        except InvalidInput:
+            return "none"
 
 
-def _platform_digests(client: RegistryClient, ref: ImageReference, platform: str) -> Iterator[str]:
-    try:
-        yield client.platform_manifest(ref, platform).digest
-    except (NotFound, InvalidInput):
-        return
+def _is_near(ref: ImageReference) -> bool:
+    host = ref.domain.rpartition(":")[0] or ref.domain if not ref.domain.endswith("]") else ref.domain
+    return is_loopback(host.strip("[]")) or is_link_local(host.strip("[]"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from taskengine.sbom.model import Distribution, Findings, Package
 from taskengine.sbom.rpm import UnreadableDatabase, rpm_packages
@@ -21,7 +22,9 @@ _RPM_OLD = tuple(
     for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
     for name in ("Packages", "Packages.db")
 )
-_FILES = frozenset({*_OS_RELEASE, _DPKG, *_APK, *_RPM, *_RPM_OLD})
+#: what RPM wrote last and SQLite has not worked into the file yet
+_LOG = "-wal"
+_FILES = frozenset({*_OS_RELEASE, _DPKG, *_APK, *_RPM, *(f"{path}{_LOG}" for path in _RPM), *_RPM_OLD})
 _FOLDERS = (_DPKG_FOLDER,)
 
 _MOST_PACKAGES = 100_000
@@ -61,7 +64,7 @@ def read(files: Mapping[str, bytes]) -> Findings:
         elif path in _APK:
             take(path, apk_packages)
         elif path in _RPM:
-            take(path, rpm_packages)
+            take(path, partial(rpm_packages, log=files.get(f"{path}{_LOG}", b"")))
         elif path in _RPM_OLD:
             gaps.append(f"the package database {path} has a form of older RPM versions, which is not read")
     if len(packages) > _MOST_PACKAGES:

@@ -30,13 +30,15 @@ class UnreadableDatabase(Exception):
     """The file is not what it should be; its text says how."""
 
 
-def rpm_packages(database: bytes) -> Iterator[Package]:
-    """The packages of a whole database file. Raises UnreadableDatabase."""
+def rpm_packages(database: bytes, log: bytes = b"") -> Iterator[Package]:
+    """The packages of a whole database file, with SQLite's write-ahead log of it. Raises UnreadableDatabase."""
     with tempfile.TemporaryDirectory(prefix="acr-task-") as folder:
         path = Path(folder) / "rpmdb.sqlite"
-        path.write_bytes(_without_log(database))
+        path.write_bytes(database if log else _without_log(database))
+        if log:
+            path.with_name(f"{path.name}-wal").write_bytes(log)
         try:
-            rows = _rows(path)
+            rows = _rows(path, has_log=bool(log))
         except sqlite3.Error as error:
             raise UnreadableDatabase(f"SQLite says: {error}") from None
     for row in rows:
@@ -45,14 +47,15 @@ def rpm_packages(database: bytes) -> Iterator[Package]:
             yield package
 
 
-def _rows(path: Path) -> list[bytes]:
+def _rows(path: Path, *, has_log: bool) -> list[bytes]:
     left = [_MOST_WORK]
 
     def tick() -> bool:
         left[0] -= 1
         return left[0] < 0
 
-    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+    how = "rw" if has_log else "ro&immutable=1"  # SQLite works a log into the file before it reads
+    with closing(sqlite3.connect(f"file:{path}?mode={how}", uri=True)) as connection:
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.set_progress_handler(tick, 1000)
         if connection.execute("SELECT type FROM sqlite_master WHERE name='Packages'").fetchone() != ("table",):
@@ -62,7 +65,7 @@ def _rows(path: Path) -> list[bytes]:
 
 
 def _without_log(database: bytes) -> bytes:
-    """The file as one without a write-ahead log: that is no part of the image, and SQLite would look for it."""
+    """The file as one that never had a log: SQLite would look for it."""
     return database[:18] + b"\x01\x01" + database[20:] if database[18:20] == b"\x02\x02" else database
 
 

@@ -202,3 +202,23 @@ def test_others_can_tell_the_statement_apart_without_reading_it() -> None:
     made = statement_artifact(ONE_BUILD, APP, INPUTS, Mask())
     assert made.annotations["in-toto.io/predicate-type"] == "https://slsa.dev/provenance/v1"
     assert made.annotations["org.opencontainers.image.created"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_statement_is_valid_in_the_official_form() -> None:
+    """Parsed strictly by in-toto's own definitions: an unknown or misspelt field is an error there."""
+    from google.protobuf import json_format
+    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+    from in_toto_attestation.v1 import statement_pb2
+    from in_toto_attestation.v1.statement import Statement
+
+    inputs = RunInputs(
+        task_name="t", task_text=b"x", is_made=True, values={"a": "b"}, secrets=("s",), files={"f": b""},
+        context=ContextOrigin(uri="u", repository="https://h/r", commit="c0ffee", tag="v1"), facts={"commit": "c"},
+        version="1",
+    )  # fmt: skip
+    document = said(inputs)
+    official = json_format.ParseDict(document, statement_pb2.Statement())
+    Statement.copy_from_pb(official).validate()
+    predicate = json_format.ParseDict(document["predicate"], provenance_pb2.Provenance())
+    assert predicate.run_details.metadata.started_on.ToJsonString() == "2026-01-02T03:04:05Z"
+    assert [one.name for one in predicate.build_definition.resolved_dependencies] == ["context", "runtime"]

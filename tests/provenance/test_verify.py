@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskengine.errors import Unreachable
 from taskengine.logs.mask import Mask
 from taskengine.provenance.attach import attach_to
 from taskengine.provenance.materials import PushedImage
 from taskengine.provenance.reading import Input, NoStatement, read_statement
 from taskengine.provenance.statement import IN_TOTO, RUN_RECORD, ContextOrigin, RunInputs
-from taskengine.provenance.verify import State, input_state, verify
+from taskengine.provenance.verify import Inputs, State, verify
 from taskengine.registry.artifact import Artifact
 from taskengine.registry.client import RegistryClient
 from taskengine.registry.content import Descriptor
@@ -23,13 +24,17 @@ from taskengine.runs.model import ImageResult, RunRecord
 from taskengine.sbom.document import CYCLONEDX
 from tests.provenance.conftest import Push
 from tests.provenance.test_statement import depends, record, step
-from tests.registry.conftest import push_index
+from tests.registry.conftest import push_image, push_index
+from tests.registry.memory import MemoryRegistry
 from tests.support.registry import Registry, free_port
 
 INPUTS = RunInputs(
     task_name="task.yaml", task_text=b"steps: []\n", values={"tag": "1"}, version="1.2.3",
     context=ContextOrigin(uri="https://h/r.git", repository="https://h/r.git", commit="c0ffee" * 6),
 )  # fmt: skip
+
+
+NEAR, FAR = ImageReference.parse("127.0.0.1:5000/app:1"), ImageReference.parse("registry.example.com/app:1")
 
 
 def run_of(name: str, image: Descriptor, *bases: Any) -> RunRecord:
@@ -56,6 +61,19 @@ def test_what_went_in_is_read_back(client: RegistryClient, registry: Registry, p
     assert (checked.statement.run, checked.statement.task) == ("cb1", "task.yaml")
     assert (checked.statement.commit, checked.statement.values) == ("c0ffee" * 6, (("tag", "1"),))
     assert [(one.input.reference, one.state) for one in checked.inputs] == [(basename, State.CURRENT)]
+
+
+def test_a_registry_with_the_referrers_api_is_read_by_it(client: RegistryClient) -> None:
+    api = MemoryRegistry()
+    try:
+        ref = ImageReference.parse(f"{api.name}/verify/app:1")
+        image = push_image(client, ref)
+        attach(client, str(ref), image, sbom=True)
+        found = verify(client, ref)
+        assert (found.matches, found.others) == (True, (RUN_RECORD, CYCLONEDX))
+        assert list(client.tags(ref)) == ["1"]
+    finally:
+        api.close()
 
 
 def test_the_image_stays_what_it_was(client: RegistryClient, registry: Registry, push: Push) -> None:
@@ -95,14 +113,14 @@ def test_an_index_that_changed_for_other_platforms_only_is_current(client: Regis
     one = Input(
         use="runtime", reference=str(ref), digest=before.digest, platform="linux/amd64", platform_digest=mine
     )  # fmt: skip
-    found = input_state(client, one)
+    found = Inputs(client, NEAR).state(one)
     assert (found.state, found.note) == (State.CURRENT, "other platforms changed, linux/amd64 did not")
 
 
 def test_a_base_named_by_digest_cannot_move(client: RegistryClient, registry: Registry, push: Push) -> None:
     digest = push("verify/pinned:1", "pinned").digest
     one = Input(use="runtime", reference=f"{registry.name}/verify/pinned@{digest}", digest=digest)
-    assert input_state(client, one).state is State.PINNED
+    assert Inputs(client, NEAR).state(one).state is State.PINNED
 
 
 @pytest.mark.parametrize(
@@ -115,9 +133,32 @@ def test_a_base_named_by_digest_cannot_move(client: RegistryClient, registry: Re
     ],
 )  # fmt: skip
 def test_what_nobody_can_say_is_unknown_with_its_reason(client: RegistryClient, one: Input, note: str) -> None:
-    found = input_state(client, one)
+    found = Inputs(client, NEAR).state(one)
     assert found.state is State.UNKNOWN
     assert note in found.note
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "169.254.169.254"])
+def test_a_statement_from_elsewhere_makes_nobody_ask_this_machine(client: RegistryClient, host: str) -> None:
+    one = Input(use="runtime", reference=f"{host}/x:1", digest="sha256:" + "a" * 64)
+    found = Inputs(client, FAR).state(one)
+    assert found.state is State.UNKNOWN
+    assert "on the machine where it was built" in found.note
+
+
+def test_a_registry_that_is_away_is_asked_once(client: RegistryClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolve(ref: ImageReference) -> None:
+        asked.append(str(ref))
+        raise Unreachable("it is away")
+
+    inputs = Inputs(client, FAR)
+    monkeypatch.setattr(inputs._client, "resolve", resolve)
+    names = ("r.example.com/a:1", "r.example.com/b:1", "r.example.com/a:1")
+    states = [inputs.state(Input(use="runtime", reference=name, digest="sha256:" + "a" * 64)) for name in names]
+    assert [one.note for one in states] == ["it is away"] * 3
+    assert len(asked) == 1
 
 
 def forged(subject: str) -> bytes:

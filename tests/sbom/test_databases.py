@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,15 @@ def test_installed_packages_of_dpkg_are_listed_and_removed_ones_are_not() -> Non
         Package(kind="deb", name="bash", version="5.2.15-2+b2", architecture="amd64"),
         Package(kind="deb", name="libc6", version="2.36-9+deb12u4", architecture="amd64", source="glibc"),
     )
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no dpkg here")
+def test_a_real_status_file_is_read_as_dpkg_reads_it() -> None:
+    form = "${Package} ${Version} ${Architecture} ${db:Status-Status}\n"
+    said = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True).stdout
+    expected = {tuple(line.split()[:3]) for line in said.splitlines() if line.endswith(" installed")}
+    found = read({"var/lib/dpkg/status": Path("/var/lib/dpkg/status").read_bytes()})
+    assert {(one.name, one.version, one.architecture) for one in found.packages} == expected
 
 
 def test_an_image_without_a_package_manager_keeps_one_file_a_package() -> None:
@@ -54,6 +67,17 @@ def test_packages_of_rpm_are_read_from_its_sqlite_file(tmp_path: Path) -> None:
         ),
     )  # fmt: skip
     assert found.gaps == ()
+
+
+def test_what_rpm_wrote_last_is_read_from_the_log_beside_its_file(tmp_path: Path) -> None:
+    rpm_database(tmp_path, rpm_header({1000: "first", 1001: "1"}))
+    with closing(sqlite3.connect(tmp_path / "made.sqlite")) as connection:
+        connection.execute("INSERT INTO Packages(blob) VALUES (?)", (rpm_header({1000: "last", 1001: "2"}),))
+        connection.commit()
+        image = {RPM: tmp_path / "made.sqlite", f"{RPM}-wal": tmp_path / "made.sqlite-wal"}
+        found = read({path: file.read_bytes() for path, file in image.items()})
+    assert [one.name for one in found.packages] == ["first", "last"]
+    assert found.databases == (RPM,)
 
 
 @pytest.mark.parametrize(
