@@ -26,7 +26,7 @@ UNSIGNED = "statements are not signed: whoever may push to the repository can ha
     ],
 )
 @click.argument("image", metavar="IMAGE")
-@output_option("table", "json", "yaml")
+@output_option("table", "json", "yaml", "tsv", help="The form of the answer; 'tsv' is one line an input.")
 def verify_inputs(image: str, output: str) -> int:
     """Show what an image was made from, and how that stands today.
 
@@ -35,7 +35,7 @@ def verify_inputs(image: str, output: str) -> int:
     """
     from taskengine import wiring
     from taskengine.cli.attach import warn
-    from taskengine.cli.view.form import json_text, yaml_text
+    from taskengine.cli.view.form import json_text, tsv_text, yaml_text
     from taskengine.provenance.verify import verify
     from taskengine.registry.reference import ImageReference
 
@@ -44,6 +44,9 @@ def verify_inputs(image: str, output: str) -> int:
         found = verify(client, ref)
     if output in ("json", "yaml"):
         click.echo(json_text(as_json(found)) if output == "json" else yaml_text(as_json(found)))
+    elif output == "tsv":
+        rows = [_row(state) for one in found.statements for state in one.inputs]
+        click.echo(tsv_text(rows), nl=bool(rows))
     else:
         click.echo("\n".join(as_text(found)))
     return 0 if found.matches else 1

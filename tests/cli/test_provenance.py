@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -94,6 +95,9 @@ def test_a_build_tells_what_went_in_and_what_has_moved_since(
     (runtime,) = (one for one in document["statements"][0]["inputs"] if one["use"] == "runtime")
     assert (runtime["reference"], runtime["state"]) == (base, "current")
     assert runtime["digest"] == client.resolve(ImageReference.parse(base)).digest
+
+    row = acr_task("verify-inputs", name, "-o", "tsv").stdout
+    assert row == f"runtime\t{base}\tcurrent\t{runtime['digest']}\n"
 
     push_image(client, ImageReference.parse(base), "another base")
     words = acr_task("verify-inputs", name)
@@ -216,3 +220,22 @@ def test_an_image_without_a_statement_fails_with_what_to_do(acr_task: Call, base
 
 def test_an_image_that_is_not_there_is_wrong_input(acr_task: Call, engine: Engine) -> None:
     assert acr_task("verify-inputs", fresh(engine)).returncode == 2
+
+
+@pytest.mark.parametrize("page", ["provenance.md", "registries.md"])
+def test_the_commands_of_a_document_work_one_after_the_other(
+    acr_task: Call, engine: Engine, work: Path, base: str, page: str
+) -> None:
+    """The first shell block of each page, with this engine's registry in the place of the examples' names."""
+    (work / "Dockerfile").write_text(f"FROM {base}\nCOPY Dockerfile /\n")
+    names = f"{engine.registry_shared}/docs/{os.urandom(4).hex()}"
+    (work / "task.yaml").write_text(f"steps:\n  - build: -t {names}/app:1 .\n  - push: ['{names}/app:1']\n")
+    if page == "registries.md":
+        assert acr_task("build", "--provenance", "-t", f"{names}/app:1", ".").returncode == 0
+    text = (ROOT / "docs" / page).read_text().split("```sh\n")[1].split("```")[0]
+    text = text.replace("registry.example.com", names).replace("backup.example.com", f"{names}/backup")
+    lines = [shlex.split(line)[1:] for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) >= 3
+    for words in lines:
+        done = acr_task(*words)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
