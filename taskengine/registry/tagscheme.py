@@ -6,8 +6,11 @@ the later one may undo the earlier. Each writer therefore looks just before it w
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 
 from taskengine.errors import Unreachable
 from taskengine.registry import manifests
@@ -25,6 +28,9 @@ _MOST_LOOKS = 40
 _SETTLE = 0.1
 #: seconds, the longest that a writer steps back who met another
 _MEET = 0.05
+#: seconds after which one who waits for its turn looks whether it was canceled
+_LOOK_UP = 0.2
+_TURNS = [threading.Lock() for _ in range(64)]
 
 
 def fallback_tag(digest: str) -> str:
@@ -65,25 +71,58 @@ def index_of(entries: Iterable[Descriptor]) -> Manifest:
 def _update(site: Site, subject: str, wanted: Callable[[Entries], Entries]) -> None:
     tag = fallback_tag(subject)
     what = f"listing what is attached to {site.name}@{subject}"
-    own = ord(site.limits.ambient.new_id()[-1]) % 32 / 32  # so that writers who met do not meet again
+    ambient = site.limits.ambient
+    own = ord(ambient.new_id()[-1]) % 32 / 32  # so that writers who met do not meet again
+    slowest = 0.0
     wrote = settled = False
     for _ in range(_MOST_LOOKS):
-        index = _index(site, subject)
-        found = {one.digest: one for one in index.manifests} if index else {}
-        entries = wanted(found)
-        if entries.keys() == found.keys():
+        with _turn(site, tag, what):
+            began = ambient.monotonic()
+            outcome = _look_and_write(site, subject, tag, wanted)
+            slowest = max(slowest, ambient.monotonic() - began)
+        if outcome is _Outcome.COMPLETE:
             if settled or not wrote:
                 return
             settled = True
-            site.limits.pause(_SETTLE * (1 + own), what)
-        elif _digest_now(site, tag) == (index.digest if index else ""):
-            manifests.put(site, tag, index_of(entries.values()))
+            # others are as slow as we are: the busier machine and registry, the longer they may take to write
+            site.limits.pause(max(_SETTLE, 3 * slowest) * (1 + own), what)
+        elif outcome is _Outcome.WRITTEN:
             wrote, settled = True, False
         else:
             site.limits.pause(_MEET * own, what)
     raise Unreachable(
         f"{what}: others change the list under {tag} all the time", hint="try again when less is being pushed"
     )
+
+
+class _Outcome(Enum):
+    COMPLETE = "all that is wanted is there"
+    WRITTEN = "it was not, and has been written"
+    OVERTAKEN = "somebody else wrote in between"
+
+
+def _look_and_write(site: Site, subject: str, tag: str, wanted: Callable[[Entries], Entries]) -> _Outcome:
+    index = _index(site, subject)
+    found = {one.digest: one for one in index.manifests} if index else {}
+    entries = wanted(found)
+    if entries.keys() == found.keys():
+        return _Outcome.COMPLETE
+    if _digest_now(site, tag) != (index.digest if index else ""):
+        return _Outcome.OVERTAKEN
+    manifests.put(site, tag, index_of(entries.values()))
+    return _Outcome.WRITTEN
+
+
+@contextlib.contextmanager
+def _turn(site: Site, tag: str, what: str) -> Iterator[None]:
+    """Threads of this process write one after the other; only other processes can come between."""
+    lock = _TURNS[hash((site.endpoint.base, site.repository, tag)) % len(_TURNS)]
+    while not lock.acquire(timeout=_LOOK_UP):
+        site.limits.check(what)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _digest_now(site: Site, tag: str) -> str:
