@@ -100,6 +100,8 @@ def as_text(found: Verified) -> list[str]:
         return [*lines, "no provenance is attached; `acr-task build --provenance` attaches it"]
     for one in found.statements:
         lines += ["", *_statement_text(one)]
+    if found.others:
+        lines += ["", f"also attached: {', '.join(found.others)}"]
     return [*lines, "", f"note: {UNSIGNED}"]
 
 

@@ -156,6 +156,20 @@ steps:
     assert uses == {one: ["cmd", "runtime"], two: ["runtime"]}
 
 
+def test_what_was_pushed_before_a_run_failed_gets_its_statement_and_the_run_stays_failed(
+    acr_task: Call, engine: Engine, client: RegistryClient, work: Path, base: str
+) -> None:
+    name = fresh(engine)
+    (work / "Dockerfile").write_text(f"FROM {base}\nCOPY Dockerfile /\n")
+    (work / "task.yaml").write_text(
+        f"steps:\n  - build: -t {name} .\n  - push: ['{name}']\n  - {{id: test, cmd: {base} false}}\n"
+    )
+    assert acr_task("run", "task.yaml", "--provenance").returncode == 1
+    found = attached(client, name)
+    assert (found[RUN_RECORD]["status"], found[RUN_RECORD]["failedStep"]) == ("Failed", "test")
+    assert acr_task("verify-inputs", name).returncode == 0
+
+
 def test_a_bill_of_an_image_without_packages_says_so(
     acr_task: Call, engine: Engine, client: RegistryClient, work: Path
 ) -> None:

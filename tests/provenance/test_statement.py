@@ -29,6 +29,7 @@ from taskengine.runs.model import (
     StepRecord,
     StepStatus,
 )
+from taskengine.runs.schema import event_schema
 
 DIGEST, BASE, TOOL = ("sha256:" + letter * 64 for letter in "abc")
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -222,3 +223,11 @@ def test_a_statement_is_valid_in_the_official_form() -> None:
     predicate = json_format.ParseDict(document["predicate"], provenance_pb2.Provenance())
     assert predicate.run_details.metadata.started_on.ToJsonString() == "2026-01-02T03:04:05Z"
     assert [one.name for one in predicate.build_definition.resolved_dependencies] == ["context", "runtime"]
+
+
+def test_the_run_record_is_valid_by_its_schema() -> None:
+    from jsonschema import Draft202012Validator
+
+    schema = event_schema()
+    document = json.loads(record_artifact(ONE_BUILD, Mask()).document)
+    Draft202012Validator({"$ref": "#/$defs/RunRecord", "$defs": schema["$defs"]}).validate(document)

@@ -14,7 +14,7 @@ from taskengine.registry.client import RegistryClient
 from taskengine.registry.endpoint import HostConfig, Registries
 from taskengine.registry.mediatype import OCI_INDEX
 from taskengine.registry.reference import ImageReference
-from taskengine.runs.event import StepProgress
+from taskengine.runs.event import Event, StepProgress, StepRetrying
 from tests.runners.docker.conftest import Outcome, RunTask
 from tests.runners.docker.test_build_and_push import login_config
 from tests.support.engine import Engine
@@ -85,6 +85,28 @@ def test_an_index_under_the_tag_is_not_taken_for_the_image(
     shared.put_manifest(where, json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(), OCI_INDEX)
     assert push(run_task, image).text("p") == f"pushed {image}@{digest}\n"
     assert shared.resolve(where).digest == digest
+
+
+def test_a_push_is_tried_again_with_a_growing_pause_until_the_registry_is_back(
+    run_task: RunTask, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runners.docker.push.FIRST_PAUSE", 0.01)
+    late = engine._new_registry(None)
+    engine._registries.append(late)  # it ends with the engine
+    name = f"{late.name}/late/app:1"
+    engine.build_base(name)
+    retries: list[StepRetrying] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, StepRetrying):
+            retries.append(event)
+            if len(retries) == 2:
+                late.launch()
+                late.await_ready()
+
+    done = run_task(f"steps:\n  - {{id: p, push: ['{name}']}}\n", listener=listener)
+    assert done.text("p").startswith(f"pushed {name}@sha256:")
+    assert [event.delay for event in retries] == [0.01, 0.02]
 
 
 def test_an_engine_that_cannot_ask_pushes(run_task: RunTask, image: str) -> None:
