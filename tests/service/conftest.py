@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.postgres import Postgres
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server. Stop it only when you start it again."""
+    """A server. Who stops it starts it again."""
     server = Postgres()
     try:
         yield server
@@ -22,17 +23,42 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, of each kind."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/service.db"
     server: Postgres = request.getfixturevalue("postgres")
     return server.fresh()
 
 
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "service.db"
+    Database.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres: Postgres) -> str:
+    url = postgres.fresh()
+    Database.open(url).close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is up to date and empty, of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_sqlite_template"), tmp_path / "service.db")
+        return f"sqlite:///{tmp_path}/service.db"
+    template: str = request.getfixturevalue("_postgres_template")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.fresh(template)
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An open database, up to date, of each kind."""
+    """An open database, of each kind."""
     opened = Database.open(database_url)
     try:
         yield opened
@@ -41,8 +67,9 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Database]:
+def sqlite(tmp_path: Path, _sqlite_template: Path) -> Iterator[Database]:
     """An open SQLite database, for what does not depend on the kind."""
+    shutil.copy(_sqlite_template, tmp_path / "service.db")
     opened = Database.open(f"sqlite:///{tmp_path}/service.db")
     try:
         yield opened
@@ -51,16 +78,10 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def opening() -> Iterator[Callable[[str], Database]]:
-    """Opens databases that are closed at the end."""
-    made: list[Database] = []
-
-    def open_(url: str) -> Database:
-        made.append(Database.open(url))
-        return made[-1]
-
+def postgresql(postgres: Postgres, _postgres_template: str) -> Iterator[Database]:
+    """An open PostgreSQL database, for what only it can show."""
+    opened = Database.open(postgres.fresh(_postgres_template))
     try:
-        yield open_
+        yield opened
     finally:
-        for one in made:
-            one.close()
+        opened.close()

@@ -61,12 +61,14 @@ class Postgres:
             stop_process(self._process)
             self._process = None
 
-    def fresh(self) -> str:
-        """Makes an empty database. Returns its URL."""
+    def fresh(self, like: str | None = None) -> str:
+        """Makes an empty database, or a copy of the one at the URL `like`, to which nobody is connected. Returns its
+        URL."""
         self._count += 1
         name = f"test{self._count}"
+        template = f" TEMPLATE {like.partition('@/')[2].partition('?')[0]}" if like else ""
         with _connect(f"host={self.folder} user={_USER} dbname=postgres") as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name}{template}")
         return f"postgresql://{_USER}@/{name}?host={quote(str(self.folder), safe='')}"
 
     def close(self) -> None:

@@ -92,9 +92,9 @@ def enqueue(
                 owner=request.owner, key=request.key, fingerprint=fingerprint, run=name, created=now
             )
         )
-    row = _row(conn, name)
+    row = row_of(conn, name)
     if _apply_group(conn, request, row, now):
-        return run_of(_row(conn, name)), True
+        return run_of(row_of(conn, name)), True
     secrets.put(conn, box, "run", name, request.secrets, now=now)
     hooks.announce(conn, row, RunStatus.QUEUED, now=now)
     return run_of(row), True
@@ -115,7 +115,7 @@ def lease(
     chosen = queueing.pick(standing.heads(conn, now), running, standing.served(conn), caps, place, now)
     if chosen is None:
         return None
-    row = _row(conn, chosen.id)
+    row = row_of(conn, chosen.id)
     epoch, until = row.epoch + 1, now + term
     given = {"status": RunStatus.STARTED, "worker": worker.id, "epoch": epoch, "lease_until": until, "updated": now}
     conn.execute(_LEASE, {"n": row.number, "w": worker.id, "e": epoch, "until": until, "now": now})
@@ -176,7 +176,7 @@ def renew_all(conn: Connection, *, now: datetime, term: timedelta = LEASE) -> in
 def give_back(conn: Connection, worker: str, run: str, epoch: int, why: str, *, now: datetime) -> bool:
     """A worker that goes gives a run back: it waits anew at once, and the attempt does not count. False when the worker
     does not hold it. A run that was canceled ends instead."""
-    row = _row(conn, run)
+    row = row_of(conn, run)
     if not holds(row, worker, epoch):
         return False
     break_off(conn, row, why, now=now, free=True)
@@ -186,13 +186,13 @@ def give_back(conn: Connection, worker: str, run: str, epoch: int, why: str, *, 
 def cancel(conn: Connection, run: str, reason: str, *, now: datetime) -> Run:
     """A run that waits is over at once; one that a worker holds is over when the worker has stopped it, or when its
     time to obey is up. One that is over stays as it is. Raises NotFound."""
-    row = _row(conn, run)
+    row = row_of(conn, run)
     if row.status == RunStatus.QUEUED.value:
         _note_cancel(conn, row, reason, now)
         ending.finish(conn, row, RunStatus.CANCELED, now=now, message=reason)
     elif row.status in ACTIVE and not row.cancel_reason:
         _note_cancel(conn, row, reason, now)
-    return run_of(_row(conn, run))
+    return run_of(row_of(conn, run))
 
 
 def time_limits(conn: Connection) -> dict[tuple[str, int], int]:
@@ -283,7 +283,8 @@ def _lock(conn: Connection) -> None:
         conn.execute(select(func.pg_advisory_xact_lock(_QUEUE_LOCK)))
 
 
-def _row(conn: Connection, run: str) -> Row[Any]:
+def row_of(conn: Connection, run: str) -> Row[Any]:
+    """A run's row, locked until the transaction ends. Raises NotFound."""
     row = conn.execute(_ROW, {"run": run}).first()
     if row is None:
         raise NotFound(f"there is no run {run}", hint="acr-task task list-runs shows them")
@@ -297,7 +298,7 @@ def _known(conn: Connection, request: RunRequest, fingerprint: str) -> Run | Non
         return None
     if row.fingerprint != fingerprint:
         raise Conflict("this idempotency key was used for another request", hint="take a new key for a new request")
-    return run_of(_row(conn, row.run))
+    return run_of(row_of(conn, row.run))
 
 
 def _columns(request: RunRequest, number: int, name: str, upload: str, now: datetime) -> dict[str, Any]:

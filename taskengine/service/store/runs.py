@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 
 from taskengine.errors import InvalidInput, NotFound
 from taskengine.registry.reference import ImageReference
@@ -92,10 +92,7 @@ def get(conn: Connection, run: str) -> Run:
 
 def page(conn: Connection, wanted: Filter = Filter(), *, top: int = 15, cursor: str | None = None) -> RunPage:
     """The newest first. Raises InvalidInput for a cursor that no page gave, and for an image that is no reference."""
-    statement = _numbers(wanted).order_by(runs.c.number.desc()).limit(top + 1)
-    if cursor:
-        statement = statement.where(runs.c.number < _cursor(cursor))
-    numbers = list(conn.execute(statement).scalars())
+    numbers = _find(conn, wanted, top + 1, _cursor(cursor) if cursor else None)
     shown = numbers[:top]
     return RunPage(runs=tuple(_fetch(conn, shown)), cursor=str(shown[-1]) if len(numbers) > top else None)
 
@@ -160,41 +157,87 @@ def _images(conn: Connection, numbers: Sequence[int]) -> dict[int, tuple[dict[st
     return found
 
 
-def _numbers(wanted: Filter) -> Select[Any]:
+def _find(conn: Connection, wanted: Filter, most: int, below: int | None) -> list[int]:
+    """Numbers of the newest runs that are wanted. Each statement walks one index, newest first, and stops early."""
+    lead = _lead(wanted)
+    where = _conditions(conn, wanted, lead)
+    number = runs.c.number
+    if lead != "image":
+        if wanted.image:
+            made = (
+                select(run_images.c.number).where(run_images.c.number == number, *more) for more in _images_like(wanted)
+            )
+            where.append(or_(*(one.exists() for one in made)))
+        statement = select(number).where(*where)
+        if below is not None:
+            statement = statement.where(number < below)
+        return list(conn.execute(statement.order_by(number.desc()).limit(most)).scalars())
+    found: set[int] = set()
+    number = run_images.c.number
+    for image in _images_like(wanted):
+        statement = select(number).where(*image).distinct()
+        if where:
+            statement = statement.join(runs, runs.c.number == number).where(*where)
+        if below is not None:
+            statement = statement.where(number < below)
+        found.update(conn.execute(statement.order_by(number.desc()).limit(most)).scalars())
+    return sorted(found, reverse=True)[:most]
+
+
+def _lead(wanted: Filter) -> str:
+    """The column whose index is walked: the one that leaves fewest. Most runs succeed, so other ends leave few."""
+    image = wanted.image or ""
+    if "@" in image or ":" in image.rpartition("/")[2]:
+        return "image"
+    rare = wanted.statuses and RunStatus.SUCCEEDED not in wanted.statuses
+    leads = (
+        ("task", wanted.task is not None), ("owner", wanted.owner is not None), ("status", rare), ("image", image),
+        ("status", wanted.statuses),
+    )  # fmt: skip
+    return next((name for name, given in leads if given), "")
+
+
+def _conditions(conn: Connection, wanted: Filter, lead: str) -> list[ColumnElement[bool]]:
+    def column(name: str) -> ColumnElement[str]:
+        """On SQLite, which knows nothing of how often a value is there, the index of no other column is of use."""
+        found: ColumnElement[str] = runs.c[name]
+        return found if name == lead or conn.dialect.name != "sqlite" else found + ""
+
+    c = runs.c
     where: list[ColumnElement[bool]] = []
     if wanted.task is not None:
-        where.append(runs.c.task == wanted.task)
+        where.append(column("task") == wanted.task)
     if wanted.owner is not None:
-        where.append(runs.c.owner == wanted.owner)
+        where.append(column("owner") == wanted.owner)
     if wanted.statuses:
-        where.append(runs.c.status.in_([status.value for status in wanted.statuses]))
+        where.append(column("status").in_([one.value for one in wanted.statuses]))
     if wanted.types:
-        where.append(runs.c.type.in_([kind.value for kind in wanted.types]))
+        where.append(c.type.in_([kind.value for kind in wanted.types]))
     if wanted.since is not None:
-        where.append(runs.c.created >= wanted.since)
+        where.append(c.created >= wanted.since)
     if wanted.until is not None:
-        where.append(runs.c.created <= wanted.until)
+        where.append(c.created <= wanted.until)
     if wanted.archived is not None:
-        where.append(runs.c.archived == wanted.archived)
+        where.append(c.archived == wanted.archived)
     if wanted.scopes:
-        where.append(matches(runs.c.task, wanted.scopes))
-    if wanted.image:
-        where.append(runs.c.number.in_(_with_image(wanted.image)))
-    return select(runs.c.number).where(*where)
+        where.append(matches(conn, c.task, wanted.scopes))
+    return where
 
 
-def _with_image(text: str) -> Select[Any]:
-    """Numbers of the runs that made an image: `repo`, `host/repo:tag`, `repo@sha256:...`. A name without a host is any
+def _images_like(wanted: Filter) -> list[list[ColumnElement[bool]]]:
+    """What an image must be: `repo`, `host/repo:tag`, `repo@sha256:...`; any of the lists. A name without a host is any
     registry's, as ACR's own filter has it."""
-    wanted = ImageReference.parse(text, default_tag=False)
-    where: list[ColumnElement[bool]] = [run_images.c.repository.in_(sorted({wanted.path, wanted.path_written}))]
-    if wanted.host_written:
-        where = [run_images.c.registry == wanted.domain, run_images.c.repository == wanted.path]
-    if wanted.tag:
-        where.append(run_images.c.tag == wanted.tag)
-    if wanted.digest:
-        where.append(run_images.c.digest == wanted.digest)
-    return select(run_images.c.number).where(*where)
+    reference = ImageReference.parse(wanted.image or "", default_tag=False)
+    c = run_images.c
+    more: list[ColumnElement[bool]] = []
+    if reference.host_written:
+        more.append(c.registry == reference.domain)
+    if reference.tag:
+        more.append(c.tag == reference.tag)
+    if reference.digest:
+        more.append(c.digest == reference.digest)
+    names = {reference.path} if reference.host_written else {reference.path, reference.path_written}
+    return [[c.repository == name, *more] for name in sorted(names)]
 
 
 def _cursor(text: str) -> int:

@@ -57,7 +57,7 @@ def running(conn: Connection) -> list[queueing.Running]:
 
 
 def served(conn: Connection) -> dict[str, int]:
-    return dict(conn.execute(_SERVED).tuples().all())
+    return {row.name: row.served for row in conn.execute(_SERVED)}
 
 
 def serve(conn: Connection, owner: str) -> None:

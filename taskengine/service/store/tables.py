@@ -151,14 +151,14 @@ runs = Table(
     Column("feed_size", BigInteger, nullable=False),
     Column("record", Json),
     Column("archived", Boolean, nullable=False),
-    Index("ix_runs_task_number", "task", "number"),
     Index("ix_runs_status_number", "status", "number"),
-    Index("ix_runs_owner_number", "owner", "number"),
     Index("ix_runs_group_name_status", "group_name", "status"),
     Index("ix_runs_upload", "upload"),
     Index("ix_runs_finished", "finished"),
-    # lists find their numbers in here, without a look at the rows, which are long
-    Index("ix_runs_list", "number", "created", "status", "task", "type", "owner", "archived"),
+    # lists find their numbers in these alone, without a look at the rows, which are long
+    Index("ix_runs_list", "number", "status", "created", "task", "type", "owner", "archived"),
+    Index("ix_runs_task_list", "task", "number", "status", "created", "type", "owner", "archived"),
+    Index("ix_runs_owner_list", "owner", "number", "status", "created", "task", "type", "archived"),
 )  # fmt: skip
 
 # what became of each attempt: its worker and lease, and how much of its feed is safe here
@@ -193,6 +193,7 @@ run_images = Table(
     Column("repository", String(300), nullable=False),
     Column("tag", String(200), nullable=False),
     Column("digest", String(200), nullable=False),
+    Index("ix_run_images_repository_number", "repository", "number"),
     Index("ix_run_images_repository_digest_number", "repository", "digest", "number"),
     Index("ix_run_images_repository_tag_number", "repository", "tag", "number"),
 )  # fmt: skip

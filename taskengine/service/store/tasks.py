@@ -59,7 +59,7 @@ def page(
     if owner is not None:
         statement = statement.where(tasks.c.owner == owner)
     if scopes:
-        statement = statement.where(matches(tasks.c.name, scopes))
+        statement = statement.where(matches(conn, tasks.c.name, scopes))
     found = [task_of(row) for row in conn.execute(statement)]
     return TaskPage(tasks=tuple(found[:top]), cursor=found[top - 1].name if len(found) > top else None)
 
@@ -120,9 +120,10 @@ def delete(conn: Connection, name: str, *, revision: int | None = None) -> None:
     conn.execute(tasks.delete().where(tasks.c.name == name))
 
 
-def matches(column: ColumnElement[str], patterns: Sequence[str]) -> ColumnElement[bool]:
-    """A condition: the column matches one of the patterns, in which `*` is any text and `?` any character. Upper and
-    lower case are the same to SQLite; who must be sure asks `fnmatchcase` as well."""
+def matches(conn: Connection, column: ColumnElement[str], patterns: Sequence[str]) -> ColumnElement[bool]:
+    """A condition: the column matches one of the patterns, in which `*` is any text and `?` any character."""
+    if conn.dialect.name == "sqlite":  # whose LIKE does not tell upper case from lower, and finds no index
+        return or_(*(column.op("GLOB", is_comparison=True)(pattern.replace("[", "[[]")) for pattern in patterns))
     return or_(*(column.like(_like(pattern), escape="\\") for pattern in patterns))
 
 

@@ -115,11 +115,15 @@ def upgrade() -> None:
     op.create_index("ix_runs_finished", "runs", ["finished"], unique=False)
     op.create_index("ix_runs_group_name_status", "runs", ["group_name", "status"], unique=False)
     op.create_index(
-        "ix_runs_list", "runs", ["number", "created", "status", "task", "type", "owner", "archived"], unique=False
+        "ix_runs_list", "runs", ["number", "status", "created", "task", "type", "owner", "archived"], unique=False
     )
-    op.create_index("ix_runs_owner_number", "runs", ["owner", "number"], unique=False)
+    op.create_index(
+        "ix_runs_owner_list", "runs", ["owner", "number", "status", "created", "task", "type", "archived"], unique=False
+    )
     op.create_index("ix_runs_status_number", "runs", ["status", "number"], unique=False)
-    op.create_index("ix_runs_task_number", "runs", ["task", "number"], unique=False)
+    op.create_index(
+        "ix_runs_task_list", "runs", ["task", "number", "status", "created", "type", "owner", "archived"], unique=False
+    )
     op.create_index("ix_runs_upload", "runs", ["upload"], unique=False)
     op.create_table(
         "secrets",
@@ -230,6 +234,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_run_images_repository_digest_number", "run_images", ["repository", "digest", "number"], unique=False
     )
+    op.create_index("ix_run_images_repository_number", "run_images", ["repository", "number"], unique=False)
     op.create_index("ix_run_images_repository_tag_number", "run_images", ["repository", "tag", "number"], unique=False)
     op.create_table(
         "run_steps",
