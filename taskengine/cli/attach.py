@@ -66,11 +66,11 @@ def attach_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def attaching(attach: Attach, given: Callable[[], RunInputs], mask: Mask) -> Callable[[RunRecord], int]:
+def attaching(attach: Attach, given: RunInputs, mask: Mask) -> Callable[[RunRecord], int]:
     """What to do with the record of a run that is over; returns an exit code."""
 
     def after(record: RunRecord) -> int:
-        return _attach(attach, given(), mask, record)
+        return _attach(attach, given, mask, record)
 
     return after
 
@@ -111,14 +111,23 @@ def run_inputs(
 
 
 def _context(folder: str | None) -> ContextOrigin | None:
+    from pathlib import Path
+
+    from taskengine import wiring
     from taskengine.cli.remote import address_of, origin_of
+    from taskengine.context.worktree import worktree_of
     from taskengine.provenance.statement import ContextOrigin
 
     if folder is None:
         return None
     found = origin_of(folder)
     if found is None:
-        return ContextOrigin()
+        here = worktree_of(Path(folder), wiring.settings().environ)
+        if here is None:
+            return ContextOrigin()
+        return ContextOrigin(
+            repository=here.repository, commit=here.commit, branch=here.branch, changed=here.changed
+        )  # fmt: skip
     return ContextOrigin(
         uri=address_of(folder),
         repository=found.repository,

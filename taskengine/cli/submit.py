@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from taskengine.cli.attach import NOTHING, Attach, attaching, run_inputs
 from taskengine.cli.execute import Display, Limits, absolute, carry_out
@@ -78,7 +77,12 @@ def submit(
         allow_registry_logins=grants.registry_logins,
         ssh=grants.ssh,
     )
-    given = partial(run_inputs, source, options, files=extra.build_files, secrets=tuple(loaded.secrets))
+    after = None
+    if attach.wanted:
+        given = run_inputs(
+            source, options, files=extra.build_files, secrets=tuple(loaded.secrets), is_made=attach.is_made
+        )  # fmt: skip
+        after = attaching(attach, given, secret.mask)
     return carry_out(
         loaded.plan,
         context,
@@ -86,7 +90,7 @@ def submit(
         mask=secret.mask,
         display=display,
         limits=limits,
-        after=attaching(attach, partial(given, is_made=attach.is_made), secret.mask) if attach.wanted else None,
+        after=after,
     )
 
 

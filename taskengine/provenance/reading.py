@@ -83,11 +83,19 @@ def read_statement(raw: bytes) -> Statement:
         finished=_text(metadata.get("finishedOn")),
         task=_text(task.get("name")),
         task_digest=_digest(task.get("digest")),
-        context=_text(context.get("uri")) or ("a local folder" if context.get("local") is True else ""),
-        commit=next(filter(None, map(_git_commit, resolved)), ""),
+        context=_text(context.get("uri")) or _local(context),
+        commit=next(filter(None, map(_git_commit, resolved)), "") or _text(context.get("commit")),
         values=tuple((_text(key), _text(value)) for key, value in values[:_MOST]),
         inputs=tuple(map(_input, resolved)),
     )
+
+
+def _local(context: Mapping[str, Any]) -> str:
+    if context.get("local") is not True:
+        return ""
+    changed = {True: ", changed since its commit", "unknown": ", perhaps changed since its commit"}
+    said = context.get("changed")
+    return "a local folder" + (changed.get(said, "") if isinstance(said, bool | str) else "")
 
 
 def _input(found: Mapping[str, Any]) -> Input:

@@ -38,7 +38,10 @@ _NEVER_MASKED = frozenset({"digest", "_type", "predicateType", "buildType"})
 
 @dataclass(frozen=True, kw_only=True)
 class ContextOrigin:
-    """Where a run's files came from. `uri` is without any login; all empty for a folder of the user's machine."""
+    """Where a run's files came from. `uri` is without any login; empty for a folder of the user's machine.
+
+    `changed` is for such a folder in a repository: whether its files differ from the commit, None where nobody knows.
+    """
 
     uri: str = ""
     repository: str = ""
@@ -46,6 +49,12 @@ class ContextOrigin:
     branch: str = ""
     tag: str = ""
     digest: str = ""
+    changed: bool | None = None
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether a hash names the very files. That of a local folder does only when nothing was changed."""
+        return bool(self.commit or self.digest) and (bool(self.uri) or self.changed is False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +137,7 @@ def _parameters(inputs: RunInputs) -> dict[str, Any]:
     values_file = {"digest": {"sha256": _sha256(inputs.values_file)}} if inputs.values_file is not None else None
     context: dict[str, Any] | None = None
     if inputs.context is not None:
-        context = {"uri": inputs.context.uri} if inputs.context.uri else {"local": True}
+        context = {"uri": inputs.context.uri} if inputs.context.uri else _local(inputs.context)
     return _filled(
         {
             "task": _filled(
@@ -150,16 +159,23 @@ def _parameters(inputs: RunInputs) -> dict[str, Any]:
     )
 
 
+def _local(context: ContextOrigin) -> dict[str, Any]:
+    found: dict[str, Any] = {"local": True}
+    if context.commit and not context.is_resolved:
+        found |= {"commit": context.commit, "changed": "unknown" if context.changed is None else context.changed}
+    return found
+
+
 def _context(context: ContextOrigin | None) -> list[dict[str, Any]]:
     """What was fetched, where that can be named by a hash. A folder of the user's machine cannot."""
-    if context is None or not (context.commit or context.digest):
+    if context is None or not context.is_resolved:
         return []
     if not context.commit:
         return [{"name": "context", "uri": context.uri, "digest": _digest(context.digest)}]
     place = context.repository or context.uri
     ref = f"refs/tags/{context.tag}" if context.tag else f"refs/heads/{context.branch}" if context.branch else ""
-    uri = f"git+{place}" + (f"@{ref}" if ref else "")
-    return [{"name": "context", "uri": uri, "digest": {"gitCommit": context.commit}}]
+    uri = f"git+{place}" + (f"@{ref}" if ref else "") if place else ""
+    return [_filled({"name": "context", "uri": uri, "digest": {"gitCommit": context.commit}})]
 
 
 def _material(one: Dependency) -> dict[str, Any]:

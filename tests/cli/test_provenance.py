@@ -179,7 +179,7 @@ def test_a_bill_of_an_image_without_packages_says_so(
     assert attached(client, name)[CYCLONEDX]["properties"] == [{"name": "acr-task:note", "value": NO_PACKAGES}]
 
 
-def test_a_context_from_git_is_in_the_statement_with_its_commit(
+def test_a_context_in_git_is_in_the_statement_with_its_commit(
     acr_task: Call, engine: Engine, client: RegistryClient, work: Path, base: str
 ) -> None:
     def git(*args: str) -> str:
@@ -197,6 +197,15 @@ def test_a_context_from_git_is_in_the_statement_with_its_commit(
     assert done.returncode == 0, done.stderr
     told = json.loads(acr_task("verify-inputs", name, "-o", "json").stdout)
     assert told["statements"][0]["context"]["commit"] == git("rev-parse", "HEAD")
+
+    # the same folder as a local context: clean first, then with a change
+    for change, words in (("", "a local folder"), ("# changed\n", "a local folder, changed since its commit")):
+        with (work / "Dockerfile").open("a") as file:
+            file.write(change)
+        name = fresh(engine)
+        assert acr_task("build", "--provenance", "-t", name, ".").returncode == 0
+        told = json.loads(acr_task("verify-inputs", name, "-o", "json").stdout)
+        assert told["statements"][0]["context"] == {"uri": words, "commit": git("rev-parse", "HEAD")}
 
 
 def test_a_registry_that_this_machine_cannot_reach_is_told_and_fails(

@@ -165,6 +165,25 @@ def test_a_folder_of_the_user_is_said_to_be_local_and_not_where_it_lies() -> Non
     assert [one["name"] for one in document["resolvedDependencies"]] == ["runtime"]
 
 
+def test_a_local_folder_is_named_by_its_commit_only_when_nothing_was_changed() -> None:
+    clean = ContextOrigin(repository="https://h/r.git", commit="c0ffee", branch="main", changed=False)
+    document = definition(RunInputs(task_name="t", task_text=b"", context=clean))
+    assert document["externalParameters"]["context"] == {"local": True}
+    assert document["resolvedDependencies"][0] == {
+        "name": "context", "uri": "git+https://h/r.git@refs/heads/main", "digest": {"gitCommit": "c0ffee"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "said"), [(True, True), (None, "unknown")])
+def test_a_local_folder_that_was_changed_tells_its_commit_but_is_not_named_by_it(
+    changed: bool | None, said: bool | str
+) -> None:
+    origin = ContextOrigin(commit="c0ffee", changed=changed)
+    document = definition(RunInputs(task_name="t", task_text=b"", context=origin))
+    assert document["externalParameters"]["context"] == {"local": True, "commit": "c0ffee", "changed": said}
+    assert [one["name"] for one in document["resolvedDependencies"]] == ["runtime"]
+
+
 def test_values_are_told_and_secrets_are_names_only() -> None:
     inputs = RunInputs(
         task_name="t", task_text=b"", values={"tag": "1", "url": "https://u:hunter2-hunter2@h/"},
