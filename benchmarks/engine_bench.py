@@ -108,7 +108,6 @@ def measure(*, rounds: int, rows: Collection[str] = ()) -> tuple[list[Result], d
                 if not rows or row in rows:
                     results.append(measured(env, Path(name), engine, rounds))
                     print(results[-1], f"load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-            command("docker", "network", "rm", "bench", env=env)()
         finally:
             engine.close()
     return results, {"engine": version["Version"], "kernel": version["KernelVersion"]}
