@@ -115,6 +115,7 @@ def _context(folder: str | None) -> ContextOrigin | None:
 
     from taskengine import wiring
     from taskengine.cli.remote import address_of, origin_of
+    from taskengine.context.source import STDIN
     from taskengine.context.worktree import worktree_of
     from taskengine.provenance.statement import ContextOrigin
 
@@ -128,8 +129,11 @@ def _context(folder: str | None) -> ContextOrigin | None:
         return ContextOrigin(
             repository=here.repository, commit=here.commit, branch=here.branch, changed=here.changed
         )  # fmt: skip
+    address = address_of(folder)
+    if address == STDIN:
+        return ContextOrigin(digest=found.digest, changed=False)
     return ContextOrigin(
-        uri=address_of(folder),
+        uri=address,
         repository=found.repository,
         commit=found.commit,
         branch=found.branch,
@@ -157,7 +161,8 @@ def _attach(attach: Attach, inputs: RunInputs, mask: Mask, record: RunRecord) ->
                 )  # fmt: skip
             except TaskEngineError as error:
                 print(f"error: nothing could be attached to {image.references[0]}", file=sys.stderr)
-                code = code or report_error(error)
+                failed = report_error(error)
+                code = code or failed
                 continue
             for what, digest in done:
                 print(f"attached {what} to {image.references[0]}: {digest}", file=sys.stderr)

@@ -171,7 +171,7 @@ def _context(context: ContextOrigin | None) -> list[dict[str, Any]]:
     if context is None or not context.is_resolved:
         return []
     if not context.commit:
-        return [{"name": "context", "uri": context.uri, "digest": _digest(context.digest)}]
+        return [_filled({"name": "context", "uri": context.uri, "digest": _digest(context.digest)})]
     place = context.repository or context.uri
     ref = f"refs/tags/{context.tag}" if context.tag else f"refs/heads/{context.branch}" if context.branch else ""
     uri = f"git+{place}" + (f"@{ref}" if ref else "") if place else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -34,12 +35,13 @@ def acr_task(engine: Engine, tmp_path: Path) -> Call:
     work = tmp_path / "work"
     work.mkdir()
 
-    def call(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        env = {**engine.env, "PYTHONPATH": str(ROOT), "ACR_TASK_REGISTRIES": str(table), **environ}
-        return subprocess.run(
+    def call(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        env = {**engine.env, "PYTHONPATH": str(ROOT), "ACR_TASK_REGISTRIES": str(table)}
+        done = subprocess.run(
             [sys.executable, "-m", "taskengine.cli", *args],
-            cwd=work, env=env, capture_output=True, text=True, timeout=120,
+            cwd=work, env=env, input=stdin, capture_output=True, timeout=120,
         )  # fmt: skip
+        return subprocess.CompletedProcess(args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return call
 
@@ -208,6 +210,20 @@ def test_a_context_in_git_is_in_the_statement_with_its_commit(
         assert told["statements"][0]["context"] == {"uri": words, "commit": git("rev-parse", "HEAD")}
 
 
+def test_a_context_from_standard_input_is_named_by_its_digest(
+    acr_task: Call, engine: Engine, client: RegistryClient, work: Path, base: str
+) -> None:
+    (work / "Dockerfile").write_text(f"FROM {base}\nCOPY Dockerfile /\n")
+    archive = subprocess.run(["tar", "c", "Dockerfile"], cwd=work, capture_output=True, check=True).stdout
+    name = fresh(engine)
+    done = acr_task("build", "--provenance", "-t", name, "-", stdin=archive)
+    assert done.returncode == 0, done.stderr
+    definition = attached(client, name)[IN_TOTO]["predicate"]["buildDefinition"]
+    assert definition["externalParameters"]["context"] == {"local": True}
+    digest = hashlib.sha256(archive).hexdigest()
+    assert definition["resolvedDependencies"][0] == {"name": "context", "digest": {"sha256": digest}}
+
+
 def test_a_registry_that_this_machine_cannot_reach_is_told_and_fails(
     acr_task: Call, engine: Engine, work: Path
 ) -> None:
@@ -215,10 +231,11 @@ def test_a_registry_that_this_machine_cannot_reach_is_told_and_fails(
     if not engine.is_ours:
         pytest.skip("the engine shares our network")
     (work / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    name = fresh(engine).replace(engine.registry_shared, engine.registry)
-    done = acr_task("build", "--provenance", "-t", name, ".")
-    assert done.returncode == 3
-    assert f"error: nothing could be attached to {name}" in done.stderr
+    names = [fresh(engine).replace(engine.registry_shared, engine.registry) for _ in range(2)]
+    done = acr_task("build", "--provenance", "-t", names[0], "-t", names[1], ".")
+    assert done.returncode in {2, 3}  # 2 where this machine has a registry of its own at that port
+    for name in names:
+        assert f"error: nothing could be attached to {name}\nerror: " in done.stderr
     assert "pushed" in done.stdout
 
 
