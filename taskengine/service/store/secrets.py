@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -97,8 +98,7 @@ def _make_keys(path: Path) -> tuple[str, ...]:
     from cryptography.fernet import Fernet
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # which is for its owner only
     try:
         os.write(handle, Fernet.generate_key() + b"\n")
         os.fsync(handle)
@@ -106,7 +106,7 @@ def _make_keys(path: Path) -> tuple[str, ...]:
             os.link(draft, path)
     finally:
         os.close(handle)
-        draft.unlink(missing_ok=True)
+        Path(draft).unlink(missing_ok=True)
     return _read_keys(path)
 
 

@@ -110,12 +110,9 @@ class UploadFolder:
                         raise InvalidInput(f"more came than the {known.size} bytes that were announced")
                     _write_at(file.fileno(), piece, at)
                     at += len(piece)
-                os.fdatasync(file.fileno())
-            except OSError as error:
-                at = offset  # what the disk has of it is not known
-                raise disk_trouble(error, "upload") from error
             finally:
                 if at > offset:
+                    _flush(file.fileno())
                     self._note(upload, offset, at, now + kept)
             return at
 
@@ -213,10 +210,20 @@ def disk_trouble(error: OSError, what: str) -> TaskEngineError:
 
 def _write_at(handle: int, data: bytes, at: int) -> None:
     view = memoryview(data)
-    while view:
-        written = os.pwrite(handle, view, at)
-        at += written
-        view = view[written:]
+    try:
+        while view:
+            written = os.pwrite(handle, view, at)
+            at += written
+            view = view[written:]
+    except OSError as error:
+        raise disk_trouble(error, "upload") from error
+
+
+def _flush(handle: int) -> None:
+    try:
+        os.fdatasync(handle)
+    except OSError as error:
+        raise disk_trouble(error, "upload") from error
 
 
 def _digest(file: BinaryIO, size: int) -> str:
