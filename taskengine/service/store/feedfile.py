@@ -39,9 +39,19 @@ class FeedFile:
         self.folder = folder
         self.path = folder / "feed"
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else, of all processes, appends or cuts meanwhile. Makes the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.path, _FLAGS, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
     def put(self, offset: int, data: bytes, *, flush: bool) -> None:
         """Writes at `offset`, over whatever is there. Raises TooShort."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.path, _FLAGS, 0o600)
         try:
             if os.fstat(handle).st_size < offset:

@@ -84,15 +84,16 @@ class Feeds:
             if not found:
                 return offset
             file = self._file(run, row.attempt)
-            try:
-                file.put(offset, data, flush=any(_ends(frame) for _, frame in found))
-            except TooShort:
-                raise WrongOffset(self._put_back(row, file, now)) from None
-            except OSError as error:
-                raise disk_trouble(error, "log") from error
-            applied = self._database.transact(
-                lambda conn: _note(conn, worker, run, epoch, offset, [frame for _, frame in found], len(data), now)
-            )
+            with _held(file):
+                try:
+                    file.put(offset, data, flush=any(_ends(frame) for _, frame in found))
+                except TooShort:
+                    raise WrongOffset(self._put_back(row, file, now)) from None
+                except OSError as error:
+                    raise disk_trouble(error, "log") from error
+                applied = self._database.transact(
+                    lambda conn: _note(conn, worker, run, epoch, offset, [frame for _, frame in found], len(data), now)
+                )
             if applied is None:  # it was taken away while we wrote
                 self._checked(worker, run, epoch, offset, data, now)
                 raise Conflict("the run changed meanwhile", hint="send it again")
@@ -173,20 +174,26 @@ class Feeds:
     # ---- start, end
 
     def recover(self, *, now: datetime) -> list[str]:
-        """At start, before anybody appends: cuts off what does not count, and where the disk has lost bytes that did,
-        asks for them again by putting the size back. Returns the runs whose disk had lost some."""
+        """At start, before workers are answered: cuts off what does not count, and where the disk has lost bytes that
+        did, asks for them again by putting the size back. Returns the runs whose disk had lost some."""
         with self._database.read() as conn:
-            rows = conn.execute(select(runs).where(runs.c.status.in_(ACTIVE))).all()
-        short = []
-        for row in rows:
-            file = self._file(row.id, row.attempt)
+            held = conn.execute(select(runs.c.id, runs.c.attempt).where(runs.c.status.in_(ACTIVE))).all()
+        return [run for run, attempt in held if self._mend(run, attempt, now)]
+
+    def _mend(self, run: str, attempt: int, now: datetime) -> bool:
+        """Whether the disk had lost some. Another service may be appending: both take turns."""
+        file = self._file(run, attempt)
+        with _held(file):
+            with self._database.read() as conn:
+                row = _row(conn, run)
+            if row is None or row.attempt != attempt:
+                return False
             size = file.size()
             if size > row.feed_size:
                 file.cut(row.feed_size)
             elif size < row.feed_size:
                 self._put_back(row, file, now)
-                short.append(row.id)
-        return short
+        return bool(size < row.feed_size)
 
     def _put_back(self, row: Row[Any], file: FeedFile, now: datetime) -> int:
         """The database learns how much is really there. Returns that."""
@@ -253,6 +260,16 @@ class Feeds:
 def topic(run: str) -> str:
     """What is told when a run's feed or state has changed."""
     return f"run:{run}"
+
+
+@contextlib.contextmanager
+def _held(file: FeedFile) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file.alone())
+        except OSError as error:
+            raise disk_trouble(error, "log") from error
+        yield
 
 
 def _note(

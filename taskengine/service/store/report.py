@@ -179,12 +179,16 @@ def _attempt(row: Row[Any]) -> tuple[Any, ...]:
 
 def _event(frame: Frame) -> Mapping[str, Any]:
     try:
-        found = json.loads(frame.payload)
+        found = json.loads(frame.payload, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("an event of this feed is no JSON") from error
     if not isinstance(found, dict):
         raise InvalidInput("an event of this feed is no JSON object")
     return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")  # and nothing that an API should pass on
 
 
 def _between(first: datetime, at: datetime, last: datetime) -> datetime:

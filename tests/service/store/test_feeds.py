@@ -107,6 +107,7 @@ def test_only_whole_frames_are_taken(send: Callable[..., int], sqlite: Database,
         {"event": "run.finished", "record": {"status": "Running"}}, {"event": "run.finished", "record": []},
         {"event": "image", "image": {"pushed": True, "reference": "a b"}}, {"event": "image", "image": "x"},
         {"event": "run.finished", "record": {"status": "Failed", "steps": [7]}},
+        {"event": "run.finished", "record": {"status": "Failed", "duration": float("nan")}},
     ],
 )  # fmt: skip
 def test_an_event_in_another_form_is_refused_and_nothing_of_it_is_kept(
@@ -401,6 +402,30 @@ def test_a_feed_that_is_gone_while_the_service_runs_is_asked_for_from_its_start(
         send(size, output("a", "two"))
     assert told.value.offset == 0
     assert send(0, output("a", "one") + output("a", "two")) > size
+
+
+def test_a_second_service_that_starts_takes_nothing_from_one_that_runs(
+    send: Callable[..., int], feeds: Feeds, sqlite: Database, tmp_path: Path
+) -> None:
+    other = Feeds(sqlite, tmp_path / "runs", Signals())
+    over = threading.Event()
+    lost: list[str] = []
+
+    def start_again_and_again() -> None:
+        while not over.is_set():
+            lost.extend(other.recover(now=later(2)))
+
+    thread = threading.Thread(target=start_again_and_again)
+    thread.start()
+    try:
+        size = 0
+        for n in range(60):
+            size = send(size, output("a", f"{n}\n"))
+    finally:
+        over.set()
+        thread.join(30)
+    assert lost == []
+    assert b"".join(feeds.text("ca1", 1, "a")) == "".join(f"{n}\n" for n in range(60)).encode()
 
 
 def test_two_senders_of_one_run_do_not_mix(send: Callable[..., int], feeds: Feeds) -> None:
