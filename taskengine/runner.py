@@ -131,6 +131,9 @@ class RunContext:
     #: the same for the registry logins of this machine
     allow_registry_logins: bool | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: labels for the images that are built, beside those of the base image; None: no labels but the author's own.
+    #: Each must be the same for the same input, or no two builds would give the same image
+    image_labels: Mapping[str, str] | None = None
     #: the run is to survive the death of this process: whatever is needed to go on with it is left on the engine
     durable: bool = False
     #: the run is gone on with: what a process that died has made for it is used again

@@ -7,11 +7,11 @@ where it does not.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import posixpath
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -43,6 +43,7 @@ from runners.docker.container import resolve_directory, size_bytes
 from runners.docker.dependency import Standing, understood
 from runners.docker.engine import Engine
 from runners.docker.failure import fail, sounds_unreachable
+from runners.docker.label import Built, Labels, build_labelled
 from runners.docker.load import load_image
 from runners.docker.login import build_credentials
 from runners.docker.progress import BuildLog
@@ -140,10 +141,25 @@ class Builder:
         found = understood(source.dockerfile, request, engine_platform)
         # a BuildKit of its own knows nothing of the engine's store either
         pull = request.pull or self._buildkitd is not None
-        known = self._standing.before(found, pull=pull)
-        outcome = client.build(request, cancel=cancel, progress=progress, source=source)
         platform = request.platform or engine_platform
-        return outcome, self._standing.after(found, outcome, known, platform=platform, pull=pull, cancel=cancel)
+
+        def build(labelled: BuildRequest, tell: Callable[[Progress], None]) -> Built:
+            known = self._standing.before(found, pull=pull)
+            outcome = client.build(labelled, cancel=cancel, progress=tell, source=source)
+            stood_on = self._standing.after(found, outcome, known, platform=platform, pull=pull, cancel=cancel)
+            return Built(outcome=outcome, stood_on=stood_on)
+
+        if self._context.image_labels is None:
+            built = build(request, progress)
+        else:
+            base = found.runtime if found is not None else None
+            labels = Labels(
+                self._context.image_labels, source.dockerfile,
+                base_name=replace(base, digest="").normalised if base else "",
+                base_now=lambda: self._standing.digest_now(base, pull=pull) if base else "",
+            )  # fmt: skip
+            built = build_labelled(self._api, request, labels, build, progress)
+        return built.outcome, built.stood_on
 
     def _images(self, line: BuildLine, image_id: str) -> tuple[ImageResult, ...]:
         size = None
@@ -227,7 +243,7 @@ class Builder:
             if where.startswith(DOCKER_IMAGE):
                 found[name] = DOCKER_IMAGE + ImageReference.parse(where.removeprefix(DOCKER_IMAGE)).normalised
                 continue
-            there = dataclasses.replace(line, context=where)
+            there = replace(line, context=where)
             if is_remote(where):
                 fetched = fetch_context(self._contexts, step, there, attempt, now)
                 found[name] = LocalDir(path=str(fetched.folder), excludes=())

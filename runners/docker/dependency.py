@@ -6,7 +6,7 @@ once came. Which manifest of an index serves the platform is read from the regis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,13 @@ class Standing:
         made = dependencies(found, used, platform=platform)
         return tuple(self._settled(entry, known, pull=pull, cancel=cancel) for entry in made)
 
+    def digest_now(self, image: ImageReference, *, pull: bool) -> str:
+        """The digest of the image that a build would take now, as the engine says; empty where it knows none."""
+        if image.digest:
+            return image.digest
+        local = None if pull else self._on_engine(image)
+        return self._in_registry(image) if local is None else next(iter(_repo_digests(local, image)), "")
+
     def _settled(
         self, entry: Dependency, known: Mapping[ImageReference, str], *, pull: bool, cancel: Cancel
     ) -> Dependency:
@@ -146,17 +153,17 @@ def of_command(image: str, inspected: Mapping[str, Any]) -> tuple[Dependency, ..
 def _of_engine(entry: Dependency, image: ImageReference, inspected: Mapping[str, Any]) -> Dependency:
     """The dependency, as the engine's own copy of the image says it."""
     ident = str(inspected.get("Id") or "")
-    digests = _repo_digests(inspected.get("RepoDigests") or (), image)
+    digests = _repo_digests(inspected, image)
     digest = entry.digest or (digests[0] if digests else None)
     if digest is None:
         return replace(entry, local=True, image_id=ident, note=LOCAL)
     return replace(entry, digest=digest, image_id=ident, note="")
 
 
-def _repo_digests(texts: Iterable[str], image: ImageReference) -> list[str]:
+def _repo_digests(inspected: Mapping[str, Any], image: ImageReference) -> list[str]:
     """The digests under which the engine pulled or pushed it; one of another repository says nothing about this one."""
     found = []
-    for text in texts:
+    for text in inspected.get("RepoDigests") or ():
         try:
             reference = ImageReference.parse(text)
         except InvalidInput:

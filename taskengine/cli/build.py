@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from taskengine.cli.attach import Attach, attach_options
-from taskengine.cli.base import PATH, Command, Option
-from taskengine.cli.run import display_options, ssh_option
+from taskengine.cli.base import PATH, Command, Option, output_option
+from taskengine.cli.run import SHOW, display_options, ssh_option
 
 if TYPE_CHECKING:
     from taskengine.errors import InvalidInput
 
 BUILD = "Build"
+#: the forms of the answer, as `Display` calls them
+_OUTPUTS = {"text": "text", "json": "result", "events": "json"}
 
 
 @click.command(
@@ -26,6 +28,7 @@ BUILD = "Build"
         ("acr-task build -t registry.example.com/app:1 .", "build and push"),
         ("acr-task build -r registry.example.com -t 'app:{{.Run.ID}}' .", "the registry goes in front of the name"),
         ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
+        ("acr-task build -t r.example.com/app:1 . -o json | jq -r .digest", "for programs"),
         ("acr-task build -t app:1 -f ../Dockerfile.prod .", "a Dockerfile from outside of the context"),
         ("acr-task build -t app:1 https://github.com/team/app.git#v1.2", "a repository at a tag"),
     ],
@@ -61,6 +64,21 @@ BUILD = "Build"
 @click.option("--no-logs", cls=Option, is_flag=True, help="The same as --quiet.")
 @ssh_option
 @attach_options
+@click.option(
+    "--oci-labels/--no-oci-labels",
+    cls=Option,
+    section=BUILD,
+    default=True,
+    help="Label the image with its commit, its source and its base image, where they are known (default: yes).",
+)
+@click.option("--label", "labels", cls=Option, section=BUILD, multiple=True, metavar="K=V", help="A label to set.")
+@output_option(
+    "text",
+    "json",
+    "events",
+    help="'json' prints the result as one object, 'events' events and log lines as JSON lines.",
+    section=SHOW,
+)
 @display_options
 def build(
     context: str,
@@ -78,6 +96,8 @@ def build(
     no_logs: bool,
     ssh: tuple[str, ...],
     attach: Attach,
+    oci_labels: bool,
+    labels: tuple[str, ...],
     output: str,
     quiet: bool,
     no_color: bool,
@@ -119,6 +139,7 @@ def build(
             target=target,
             platform=platform,
             no_cache=no_cache,
+            labels=tuple("=".join(option.pair("--label", label)) for label in labels),
             push=not no_push,
             ssh=tuple(agents),
             timeout=seconds,
@@ -131,10 +152,10 @@ def build(
     return submit(
         Source(text=text, name="build", context=folder),
         TaskOptions(registry=registry, platform=platform, run_id=run_id),
-        display=Display(output=output, quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
+        display=Display(output=_OUTPUTS[output], quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
         limits=Limits(timeout=seconds),
         grants=Grants(ssh=agents),
-        extra=Extra(build_args=secret_args, build_files=files),
+        extra=Extra(build_args=secret_args, build_files=files, image_labels=oci_labels),
         attach=replace(attach, is_made=True),
     )
 

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """How the user wants to see the run."""
+    """How the user wants to see the run. `output` is text, json (events as JSON lines), or result: one JSON object when
+    all is over, and until then the text's words and log on stderr."""
 
     output: str = "text"
     quiet: bool = False
@@ -53,9 +54,11 @@ def carry_out(
     mask: Mask,
     display: Display,
     limits: Limits,
+    git: Mapping[str, str] | None = None,
     after: Callable[[RunRecord], int] | None = None,
 ) -> int:
-    """Run the plan and return the exit code. `shown_id` is the run's id as the user knows it.
+    """Run the plan and return the exit code. `shown_id` is the run's id as the user knows it, `git` what is known of
+    the context's repository.
 
     `after` is handed the record when all is over; its own exit code counts when the run succeeded.
     """
@@ -93,7 +96,12 @@ def carry_out(
         if folder.failure:
             print(f"warning: {folder.failure}", file=sys.stderr)
     if display.output == "text":
-        _conclude(record, display, live=_is_live(display))
+        _conclude(record, display, live=_is_live(display), git=git or {})
+    elif display.output == "result":
+        from taskengine.cli.view.form import json_text
+        from taskengine.cli.view.result import result_json
+
+        out.write((json_text(result_json(record, git or {})) + "\n").encode())
     code = exit_code(record, interrupted=interrupts.seen)
     done = after(record) if after is not None and not interrupts.seen else 0
     return code or done
@@ -111,7 +119,7 @@ def exit_code(record: RunRecord, *, interrupted: bool) -> int:
 
 
 def view_for(display: Display, out: Pipe) -> View:
-    """JSON lines, the live view on a terminal, or plain lines."""
+    """JSON lines, the live view on a terminal, or plain lines (on stderr, where stdout is for the result)."""
     if display.output == "json":
         from taskengine.ambient import Ambient
         from taskengine.cli.view.jsonlines import JsonView
@@ -127,6 +135,8 @@ def view_for(display: Display, out: Pipe) -> View:
         from taskengine.cli.view.terminal import look, size
 
         return LiveView(out, look=look(no_color=display.no_color), clock=time.monotonic, size=size)
+    if display.output == "result":
+        return PlainView(words, Pipe(sys.stderr.buffer, on_lost=_nothing).write)
     return PlainView(words, out.write)
 
 
@@ -136,14 +146,18 @@ def _is_live(display: Display) -> bool:
     return display.output == "text" and not display.quiet and is_live()
 
 
-def _conclude(record: RunRecord, display: Display, *, live: bool) -> None:
+def _nothing() -> None:
+    """A stderr that nobody reads stops no run."""
+
+
+def _conclude(record: RunRecord, display: Display, *, live: bool, git: Mapping[str, str]) -> None:
     from taskengine.cli.view.summary import summary
     from taskengine.cli.view.terminal import look
     from taskengine.cli.view.tree import Look
 
     style = look(no_color=display.no_color) if live else Look(colour=False, unicode=False)
     with contextlib.suppress(OSError):
-        print("\n".join(summary(record, style, quiet=display.quiet)), file=sys.stderr, flush=True)
+        print("\n".join(summary(record, style, quiet=display.quiet, git=git)), file=sys.stderr, flush=True)
 
 
 class _Listener:

@@ -22,10 +22,9 @@ GRANTS = "What steps may do"
 
 
 def display_options(command: F) -> F:
-    """How a run is shown and bounded: the same for `run` and `build`."""
+    """How a run is shown: the same for `run` and `build`, but for `--output`."""
     for decorator in reversed(
         (
-            output_option("text", "json", help="'json' prints events and log lines as JSON lines.", section=SHOW),
             click.option("-q", "--quiet", cls=Option, section=SHOW, is_flag=True, help="Only failures and the result."),
             click.option(
                 "--no-color", cls=Option, section=SHOW, is_flag=True, help="No colours (NO_COLOR is heard too)."
@@ -96,6 +95,7 @@ ssh_option = click.option(
 )
 @ssh_option
 @attach_options
+@output_option("text", "json", help="'json' prints events and log lines as JSON lines.", section=SHOW)
 @display_options
 def run(
     paths: tuple[str, ...],

@@ -27,6 +27,8 @@ class Extra:
 
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    #: label what is built with its commit, its source and its base image
+    image_labels: bool = False
 
 
 def submit(
@@ -42,7 +44,8 @@ def submit(
     """Load the task, run it, return the exit code."""
     from taskengine import wiring
     from taskengine.ambient import Ambient
-    from taskengine.cli.remote import identity_of
+    from taskengine.cli.origin import git_of, image_labels
+    from taskengine.cli.remote import identity_of, origin_of
     from taskengine.cli.report import report_problems
     from taskengine.cli.task import inputs_of
     from taskengine.prepared import build_secrets, hidden
@@ -73,6 +76,7 @@ def submit(
         build_secrets=build_secrets(loaded, dict(options.secret)),
         build_args=extra.build_args,
         build_files=extra.build_files,
+        image_labels=image_labels(options, origin_of(source.context)) if extra.image_labels else None,
         allow_docker_socket=grants.docker_socket,
         allow_registry_logins=grants.registry_logins,
         ssh=grants.ssh,
@@ -91,6 +95,7 @@ def submit(
         display=display,
         limits=limits,
         after=after,
+        git=git_of(options),
     )
 
 

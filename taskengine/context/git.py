@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,6 +66,7 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
         place = _fetch(git, context)
         _weigh(git, place.commit, limits)
         git.run("checkout", "--quiet", "--force", "--detach", place.commit)
+        committed = _time_of(git, place.commit)
         _submodules(git, root)
         _tell_of_lfs(git, access, notice)
         seconds = git.run("log", "-1", "--no-show-signature", "--format=%ct", place.commit).strip()
@@ -74,8 +76,18 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
     _set_times(root, int(seconds) if seconds.isdigit() else 0)
     folder = subfolder(root, context.subdir, context.url)
     return Fetched(
-        folder=folder, commit=place.commit, branch=place.branch, tag=place.tag, repository=context.url
+        folder=folder, commit=place.commit, branch=place.branch, tag=place.tag, repository=context.url,
+        committed=committed,
     )  # fmt: skip
+
+
+def _time_of(git: GitCommand, commit: str) -> datetime | None:
+    """When the commit was made, by its committer's clock. A commit may hold any number there."""
+    try:
+        seconds = int(git.run("show", "--no-patch", "--format=%ct", commit).strip() or "x")
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 # what to fetch

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class Fetched:
     """A context on this disk. `folder` is its root (the subfolder, where one was named).
 
     `commit`, `branch` (or `tag`) and `repository` are known of repositories, `digest` (`sha256:...`) of archives and
-    artifacts: the hash of what was fetched.
+    artifacts: the hash of what was fetched. `committed` is when the commit was made.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Fetched:
     tag: str = ""
     repository: str = ""
     digest: str = ""
+    committed: datetime | None = None
 
     def identity(self, text: str) -> str:
         """What the files are, the same from run to run: the context's text without a login, and its commit or digest.

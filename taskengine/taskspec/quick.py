@@ -40,6 +40,7 @@ class QuickBuild:
     target: str = ""
     platform: str = ""
     no_cache: bool = False
+    labels: tuple[str, ...] = ()
     push: bool = True
     timeout: int | None = None
     #: ids of SSH agents that the build may use
@@ -56,6 +57,8 @@ def build_task(build: QuickBuild) -> str:
         words += ["-f", _word(build.dockerfile)]
     for arg in build.build_args:
         words += ["--build-arg", _word(arg)]
+    for label in build.labels:
+        words += ["--label", _word(label)]
     if build.target:
         words += ["--target", _word(build.target)]
     if build.platform:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.engine import Engine
 
@@ -58,11 +59,42 @@ def test_an_image_is_built_and_pushed_with_its_digest(engine: Engine, tmp_path: 
         engine, tmp_path, "build", "-r", engine.registry, "-t", name, "--build-arg", "WHO=it's you", "-o", "json", "."
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    end = json.loads(done.stdout.splitlines()[-1])
-    (image,) = end["record"]["images"]
-    assert image["reference"] == f"{engine.registry}/{name}"
-    assert image["pushed"] is True
-    assert image["digest"].startswith("sha256:")
+    told = json.loads(done.stdout)
+    (image,) = told["images"]
+    assert (told["status"], told["image"]) == ("Succeeded", f"{engine.registry}/{name}")
+    assert (image["pushed"], image["registry"], image["repository"]) == (True, engine.registry, name.partition(":")[0])
+    assert told["digest"] == image["digest"]
+    assert told["digest"].startswith("sha256:")
+    assert (told["size"] or 0) > 1000
+    assert [(d["type"], d["reference"], d["local"]) for d in told["dependencies"]] == [
+        ("runtime", "busybox:latest", True)
+    ]
+    assert "built-for-it's you" in done.stderr or "CACHED" in done.stderr
+
+
+def test_a_build_that_fails_is_one_object_too(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN exit 7\n")
+    done = acr_task(engine, tmp_path, "build", "--no-push", "-o", "json", ".")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"], told["image"], told["digest"]) == (1, "Failed", None, None)
+    assert "exit code 7" in told["message"]
+
+
+def test_a_build_shows_what_it_stands_on_as_acr_tasks_does(engine: Engine, tmp_path: Path) -> None:
+    digest = engine.api.inspect_distribution(f"{engine.registry}/base/busybox:1")["Descriptor"]["digest"]
+    (tmp_path / "Dockerfile").write_text(f"FROM {engine.registry}/base/busybox:1\nRUN true\n")
+    done = acr_task(engine, tmp_path, "build", "--no-push", "-t", "r.example.com/shown/app:1.10", ".")
+    assert done.returncode == 0, done.stderr
+    block = done.stderr.partition("The following dependencies were found:\n")[2].partition("note:")[0]
+    [found] = yaml.safe_load(block.partition("\n\n")[0])
+    assert found["image"]["tag"] == "1.10"
+    assert found["runtime-dependency"] == {
+        "registry": engine.registry,
+        "repository": "base/busybox",
+        "tag": "1",
+        "digest": digest,
+    }
+    assert found["git"] == {}
 
 
 def test_ctrl_c_leaves_nothing(engine: Engine, tmp_path: Path) -> None:

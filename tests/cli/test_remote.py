@@ -143,6 +143,27 @@ def test_an_image_is_built_of_a_repository(cli: Cli, wiring: Wiring, repository:
     assert left(tmp_path) == []
 
 
+def test_an_image_of_a_repository_is_labelled_with_its_commit_and_the_commits_time(
+    cli: Cli, wiring: Wiring, repository: Repository
+) -> None:
+    outcome = cli("build", "-t", "app:1", "--no-push", "-o", "json", repository.url)
+    commit = repository.git("rev-parse", "HEAD")
+    assert wiring.contexts[-1].image_labels == {
+        "org.opencontainers.image.revision": commit,
+        "org.opencontainers.image.created": "2024-01-01T00:00:00Z",
+    }
+    assert json.loads(outcome.out)["git"]["commit"] == commit
+
+
+def test_an_image_is_not_labelled_where_nobody_wants_it(cli: Cli, wiring: Wiring, repository: Repository) -> None:
+    assert cli("build", "--no-push", "--no-oci-labels", repository.url).code == 0
+    assert wiring.contexts[-1].image_labels is None
+    assert cli("build", "--no-push", "--label", "a={{b}} c", repository.url).code == 0
+    [step] = wiring.runners[-1]._plan.values()  # type: ignore[union-attr]
+    assert step.build is not None
+    assert step.build.all("label") == ("a={{b}} c",)
+
+
 def test_a_missing_dockerfile_is_told_without_the_login(cli: Cli, server: Server) -> None:
     server.answers["/app.tgz"] = Answer(body=gzip.compress(pack(entry("dockerfile"))))
     outcome = cli("build", "--no-push", f"http://me:s3cret@{server.host}/app.tgz")

@@ -272,7 +272,7 @@ def test_a_secret_build_argument_reaches_the_build_and_nothing_else(acr: Command
         f'FROM busybox:1\nARG K\nENV COPIED="$K"\nRUN echo "${{#K}} of {len(secret)}: $K rea""dy"; sleep 1000\n'
     )
     acr.env["K"] = secret
-    process = acr.start("build", "--secret-build-arg", "K", "--log-dir", "logs", "-o", "json", ".")
+    process = acr.start("build", "--secret-build-arg", "K", "--log-dir", "logs", "-o", "events", ".")
     assert process.stdout is not None
     out = read_until(process.stdout, b" ready")
     found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if secret.encode() in _content(path)]

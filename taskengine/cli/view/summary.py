@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from taskengine.cli.view.chart import bars
 from taskengine.cli.view.clean import plain_text, terminal_text
+from taskengine.cli.view.result import dependency_list
 from taskengine.cli.view.tree import Look
 from taskengine.cli.view.words import count, seconds, size, table
 from taskengine.runs.model import ImageResult, RunRecord, RunStatus, StepRecord, StepStatus
@@ -20,11 +24,13 @@ _VERBS = {
 }
 
 
-def summary(record: RunRecord, look: Look, *, quiet: bool = False) -> list[str]:
+def summary(
+    record: RunRecord, look: Look, *, quiet: bool = False, git: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """All lines of it. `quiet` keeps the failure and the result."""
     lines: list[str] = []
     if not quiet:
-        lines += _steps(record, look) + _path(record) + _images(record)
+        lines += _steps(record, look) + _path(record) + _images(record) + _dependencies(record, git)
     failed = _failures(record)
     for step in failed:
         lines += ["", *_failure(step, look)]
@@ -100,6 +106,14 @@ def _images(record: RunRecord) -> list[str]:
         return []
     rows = [(i.reference, i.digest or i.image_id, "" if i.size is None else size(i.size), _state(i)) for i in images]
     return ["", "images:", *(f"  {line}" for line in table(rows, right=(2,)))]
+
+
+def _dependencies(record: RunRecord, git: Mapping[str, str]) -> list[str]:
+    lines = [plain_text(line) for line in dependency_list(record, git)]
+    if len(lines) > MOST * 4:
+        lines = [*lines[: MOST * 4], f"... and {count(len(lines) - MOST * 4, 'more line')}; -o json has them all"]
+    notes = dict.fromkeys(f"{entry.reference}: {plain_text(entry.note)}" for entry in record.dependencies if entry.note)
+    return ["", *lines, *(f"note: {note}" for note in notes)] if lines else []
 
 
 def _state(image: ImageResult) -> str:

@@ -1,0 +1,47 @@
+"""Where a run's files come from, as its result and the labels of its images say it. Pure.
+
+A label has to be the same for the same input, or each run would make another image of it: so an image's `created` is
+the time of its commit, and no run has a label of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from taskengine.cli.option import TaskOptions
+
+if TYPE_CHECKING:
+    from taskengine.context.model import Fetched
+
+_OCI = "org.opencontainers.image."
+
+
+def git_of(options: TaskOptions) -> Mapping[str, str]:
+    """What is known of the context's repository: commit, branch, tag and address, as far as there are any."""
+    found = {
+        "commit": options.commit,
+        "branch": options.branch,
+        "tag": options.git_tag,
+        "repository": _address(options.repository),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def image_labels(options: TaskOptions, fetched: Fetched | None) -> Mapping[str, str]:
+    """The labels that say what an image was built of."""
+    created = fetched.committed if fetched is not None else None
+    found = {
+        f"{_OCI}revision": options.commit,
+        f"{_OCI}source": "" if options.repository.startswith(("file:", "/")) else _address(options.repository),
+        f"{_OCI}created": "" if created is None else created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _address(repository: str) -> str:
+    """The address without a login."""
+    from taskengine.context.model import scrubbed
+
+    return scrubbed(repository, ())
