@@ -23,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
-from taskengine.errors import Conflict, NotFound
+from taskengine.errors import Conflict, InvalidInput, NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service import queueing
 from taskengine.service.model import Document, GroupPolicy, Lease, Run, RunRequest, Worker
@@ -129,6 +129,21 @@ def lease(
     standing.serve(conn, row.owner)
     hooks.announce(conn, row, RunStatus.STARTED, now=now)
     return Lease(run=replace(run_of(row), **given, feed_size=0), epoch=epoch, until=until)
+
+
+def hand_out(
+    conn: Connection, box: secrets.SecretBox, worker: Worker, *, now: datetime,
+    caps: queueing.Caps = queueing.Caps(), term: timedelta = LEASE, free: int | None = None,  # noqa: B008
+) -> tuple[Lease, dict[str, str]] | None:  # fmt: skip
+    """`lease`, with the run's secrets. A run whose secrets cannot be opened any more (their key is lost) ends as Error
+    and says so, instead of coming back to every worker that asks; the next one is tried."""
+    while (given := lease(conn, worker, now=now, caps=caps, term=term, free=free)) is not None:
+        try:
+            return given, secrets.get(conn, box, "run", given.run.id)
+        except InvalidInput as error:
+            row = row_of(conn, given.run.id)
+            ending.finish(conn, row, RunStatus.ERROR, now=now, message=error.message, hint=error.hint or "")
+    return None
 
 
 def held(conn: Connection, worker: str, run: str, epoch: int) -> Lease | None:
@@ -272,6 +287,10 @@ def canceled_as(row: Row[Any]) -> RunStatus:
 def report_late(conn: Connection, run: str, worker: str, epoch: int, what: str, *, now: datetime) -> None:
     """Keeps what came from a worker that does not hold the run, to be seen. It changes nothing else."""
     conn.execute(late_reports.insert().values(run=run, worker=worker, epoch=epoch, at=now, what=clean(what, 1000)))
+
+
+#: position and reason of every run that waits
+waiting = standing.waiting
 
 
 # ---- within one transaction

@@ -12,6 +12,7 @@ from taskengine.service.model import WorkerState
 from taskengine.service.queueing import Caps
 from taskengine.service.store import ending, queue, runs, secrets, standing, uploads, workers
 from taskengine.service.store.database import Database
+from taskengine.service.store.secrets import SecretBox
 from tests.service.support import AT, BOX, enqueue, group, later, lease, request, worker
 
 LATE = 31.0  # seconds: a lease of 30 has run out
@@ -142,6 +143,23 @@ def test_the_first_of_each_kind_is_enough_to_find_the_next(database: Database) -
         enqueue(conn, "ann", labels={"a": "b"})
         assert lease(conn).run.id == "ca5"
         assert queue.lease(conn, workers.get(conn, "w1"), now=AT) is None
+
+
+def test_a_run_whose_secrets_cannot_be_opened_ends_and_the_next_one_is_given(database: Database) -> None:
+    other = SecretBox(("b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyb3Q=",))
+    with database.write() as conn:
+        me = worker(conn)
+        broken = queue.enqueue(conn, request(secrets={"set:a": "x"}), now=AT, box=other)[0]
+        sound = enqueue(conn, secrets={"set:a": "y"})
+        found = queue.hand_out(conn, BOX, me, now=AT)
+        assert found is not None
+        assert (found[0].run.id, found[1]) == (sound.id, {"set:a": "y"})
+        over = runs.get(conn, broken.id)
+        assert (over.status, over.message) == (
+            RunStatus.ERROR, "a stored secret cannot be opened: it was sealed with another key",
+        )  # fmt: skip
+        assert "key file" in over.hint
+        assert queue.hand_out(conn, BOX, me, now=AT) is None
 
 
 # ---- held
