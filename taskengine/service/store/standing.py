@@ -4,14 +4,16 @@ that wait. Statements are made once, because to make one costs more than to carr
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import BigInteger, Connection, bindparam, cast, func, literal_column, or_, select
 
 from taskengine.runs.model import RunStatus
 from taskengine.service import queueing
-from taskengine.service.model import Worker
+from taskengine.service.model import RunRequest, Worker
 from taskengine.service.store.rows import ACTIVE, worker_of
 from taskengine.service.store.tables import Moment, counters, owners, runs, workers
 
@@ -21,18 +23,20 @@ _LIGHT = (
     _c.id, _c.number, _c.owner, _c.task, _c.priority, _c.group_name, _c.group_limit, _c.pool, _c.labels, _c.platform,
     _c.not_before, _c.attempt,
 )  # fmt: skip
-_KIND = (_c.owner, _c.task, _c.group_name, _c.group_limit, _c.pool, _c.labels, _c.platform)
+_AGES = 1 << 31  # more runs than there will be
 _now = bindparam("now", type_=Moment())
-_ranked = (
-    select(*_LIGHT, func.row_number().over(partition_by=_KIND, order_by=(_c.priority.desc(), _c.number)).label("rank"))
+_queued = _c.status == literal_column(f"'{RunStatus.QUEUED.value}'")  # in so many words, as its partial index has it
+#: the first of each kind, as one number: priority above, age below; the index gives it without a sort
+_FIRSTS = (
+    select(func.min(_c.number - cast(_c.priority, BigInteger) * _AGES))
     .where(
-        _c.status == RunStatus.QUEUED.value,
+        _queued,
         or_(_c.not_before.is_(None), _c.not_before <= _now),
         or_(_c.expires.is_(None), _c.expires > _now),
     )
-    .subquery()
+    .group_by(_c.kind)
 )
-_HEADS = select(_ranked).where(_ranked.c.rank == 1)
+_HEADS = select(*_LIGHT).where(_c.number.in_(bindparam("numbers", expanding=True)))
 _WAITING = select(*_LIGHT).where(_c.status == RunStatus.QUEUED.value)
 _RUNNING = select(_c.id, _c.owner, _c.task, _c.group_name, _c.worker).where(_c.status.in_(ACTIVE))
 _SERVED = select(owners.c.name, owners.c.served)
@@ -49,7 +53,18 @@ _COUNT = (
 def heads(conn: Connection, now: datetime) -> list[queueing.Waiting]:
     """Of all runs that wait, the first of each kind: those of a kind differ in nothing but priority and age, so no
     other of them can be next. Keeps a lease fast however long the queue is."""
-    return [_waiting_of(row) for row in conn.execute(_HEADS, {"now": now})]
+    numbers = [key % _AGES for key in conn.execute(_FIRSTS, {"now": now}).scalars()]
+    return [_waiting_of(row) for row in conn.execute(_HEADS, {"numbers": numbers})] if numbers else []
+
+
+def kind_of(request: RunRequest) -> str:
+    """The same for runs that differ in nothing but priority and age, as far as their turn is concerned."""
+    group = request.group
+    shape = [
+        request.owner, request.task, group.name if group else "", group.limit if group else 0, request.pool,
+        sorted(request.labels.items()), str(request.spec.get("platform", "")),
+    ]  # fmt: skip
+    return sha256(json.dumps(shape).encode()).hexdigest()[:32]
 
 
 def running(conn: Connection) -> list[queueing.Running]:
@@ -77,13 +92,18 @@ def count(conn: Connection, name: str) -> int:
     return int(found)
 
 
+def all_waiting(conn: Connection) -> list[queueing.Waiting]:
+    """Every run that waits, in no order."""
+    return [_waiting_of(row) for row in conn.execute(_WAITING)]
+
+
 def waiting(conn: Connection, *, now: datetime, caps: queueing.Caps = queueing.Caps()) -> list[queueing.Spot]:  # noqa: B008
     """Position and reason of every run that waits, the first to start first."""
-    rows = [_waiting_of(row) for row in conn.execute(_WAITING)]
-    if not rows:
+    found = all_waiting(conn)
+    if not found:
         return []
     places = [place_of(worker_of(row)) for row in conn.execute(_WORKERS)]
-    return queueing.spots(rows, running(conn), served(conn), caps, places, now)
+    return queueing.spots(found, running(conn), served(conn), caps, places, now)
 
 
 def place_of(worker: Worker) -> queueing.Place:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -129,6 +130,7 @@ runs = Table(
     Column("pool", String(200), nullable=False),
     Column("labels", Json, nullable=False),
     Column("platform", String(50), nullable=False),
+    Column("kind", String(32), nullable=False),  # a digest of all but priority and age on which its turn depends
     Column("upload", String(32), nullable=False),  # of its context, which stays until the run is over
     Column("spec", Json, nullable=False),
     Column("cause", Json, nullable=False),
@@ -155,6 +157,10 @@ runs = Table(
     Index("ix_runs_group_name_status", "group_name", "status"),
     Index("ix_runs_upload", "upload"),
     Index("ix_runs_finished", "finished"),
+    Index(
+        "ix_runs_waiting", "status", "kind", "priority", "number", "not_before", "expires",
+        sqlite_where=text("status = 'Queued'"), postgresql_where=text("status = 'Queued'"),
+    ),
     # lists find their numbers in these alone, without a look at the rows, which are long
     Index("ix_runs_list", "number", "status", "created", "task", "type", "owner", "archived"),
     Index("ix_runs_task_list", "task", "number", "status", "created", "type", "owner", "archived"),

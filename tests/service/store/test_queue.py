@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from taskengine.errors import Conflict, InvalidInput, NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import WorkerState
-from taskengine.service.queueing import Caps
+from taskengine.service.queueing import Caps, pick
 from taskengine.service.store import ending, queue, runs, secrets, standing, uploads, workers
 from taskengine.service.store.database import Database
 from taskengine.service.store.secrets import SecretBox
@@ -143,6 +145,39 @@ def test_the_first_of_each_kind_is_enough_to_find_the_next(database: Database) -
         enqueue(conn, "ann", labels={"a": "b"})
         assert lease(conn).run.id == "ca5"
         assert queue.lease(conn, workers.get(conn, "w1"), now=AT) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_run_that_is_given_is_the_one_that_the_order_says(database: Database, seed: int) -> None:
+    """The store looks at the first of each kind only; the order knows all that wait."""
+    chance = random.Random(seed)
+    with database.write() as conn:
+        me = worker(conn, capacity=99, platforms=("linux/amd64",))
+        for _ in range(30):
+            enqueue(
+                conn, chance.choice("abc"), priority=chance.choice((-(2**31), -1, 0, 0, 3, 2**31 - 1)),
+                task=chance.choice(("", "t")), group=group(limit=chance.choice((1, 2))) if chance.random() < 0.3 else None,
+                not_before=later(chance.choice((-9, 0, 9))), expires=later(chance.choice((0, 9, 99))),
+                spec={"platform": chance.choice(("", "linux/amd64", "linux/arm64"))},
+            )  # fmt: skip
+        for _ in range(30):
+            everything = [
+                one for one in standing.all_waiting(conn) if runs.get(conn, one.id).expires != AT
+            ]  # fmt: skip
+            caps = Caps(owner=4, task=5)
+            expected = pick(everything, standing.running(conn), standing.served(conn), caps, standing.place_of(me), AT)
+            given = queue.lease(conn, me, now=AT, caps=caps)
+            assert (given and given.run.id) == (expected and expected.id)
+
+
+def test_a_lease_looks_into_one_index_however_long_the_queue_is(sqlite: Database) -> None:
+    statements: list[tuple[str, object]] = []
+    with sqlite.write() as conn:
+        enqueue(conn)
+        event.listen(conn, "before_cursor_execute", lambda *args: statements.append((args[2], args[3])))
+        standing.heads(conn, AT)
+        (plan,) = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[0][0]}", statements[0][1]).all()
+    assert plan.detail == "SEARCH runs USING COVERING INDEX ix_runs_waiting (status=?)"
 
 
 def test_a_run_whose_secrets_cannot_be_opened_ends_and_the_next_one_is_given(database: Database) -> None:

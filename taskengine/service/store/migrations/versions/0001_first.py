@@ -87,6 +87,7 @@ def upgrade() -> None:
         sa.Column("pool", sa.String(length=200), nullable=False),
         sa.Column("labels", sa.Text(), nullable=False),
         sa.Column("platform", sa.String(length=50), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("upload", sa.String(length=32), nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
@@ -125,6 +126,14 @@ def upgrade() -> None:
         "ix_runs_task_list", "runs", ["task", "number", "status", "created", "type", "owner", "archived"], unique=False
     )
     op.create_index("ix_runs_upload", "runs", ["upload"], unique=False)
+    op.create_index(
+        "ix_runs_waiting",
+        "runs",
+        ["status", "kind", "priority", "number", "not_before", "expires"],
+        unique=False,
+        sqlite_where=sa.text("status = 'Queued'"),
+        postgresql_where=sa.text("status = 'Queued'"),
+    )
     op.create_table(
         "secrets",
         sa.Column("kind", sa.String(length=20), nullable=False),
