@@ -91,7 +91,8 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is committed at the end, or leaves no trace when anything is raised. Keep it short: on
-        SQLite nobody else writes meanwhile. Raises Unreachable, also when it is unknown whether the commit was made."""
+        SQLite nobody else writes meanwhile, not even this thread by another `write`. Raises Unreachable, also when it
+        is unknown whether the commit was made."""
         if self.dialect != "sqlite":
             with self._transaction(writes=True) as conn:
                 yield conn
@@ -157,6 +158,16 @@ class Database:
     def _told(self, error: DBAPIError) -> Unreachable | None:
         """The error in our words; None when it is our own mistake (a constraint, a wrong statement)."""
         return _told_sqlite(error.orig) if self.dialect == "sqlite" else _told_postgresql(error)
+
+
+def alone(conn: Connection, number: int) -> None:
+    """Until this transaction ends, nobody else, of all services, is past this line with the same number. On SQLite that
+    is so anyway: there is one writer."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(_ALONE, {"number": number})
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(:number)")
 
 
 def _parse(url: str) -> URL:

@@ -28,6 +28,7 @@ from taskengine.runs.model import RunStatus
 from taskengine.service import queueing
 from taskengine.service.model import Document, GroupPolicy, Lease, Run, RunRequest, Worker
 from taskengine.service.store import ending, hooks, secrets, standing, uploads
+from taskengine.service.store.database import alone
 from taskengine.service.store.rows import ACTIVE, UNFINISHED, clean, run_id, run_of
 from taskengine.service.store.tables import idempotency, late_reports, run_attempts, runs, workers
 
@@ -35,6 +36,7 @@ LEASE = timedelta(seconds=30)
 #: how long a worker may go on with a run that was canceled, or is past its time limit, before it is taken away
 OBEY = timedelta(minutes=2)
 _QUEUE_LOCK = 0x41435251
+_MOST_LATE = 100
 _ROW = select(runs).where(runs.c.id == bindparam("run")).with_for_update()
 _INSERT = runs.insert()
 _ATTEMPT = run_attempts.insert()
@@ -76,7 +78,7 @@ def enqueue(
     A run whose group is full and whose policy is to skip is not queued: it comes back as Canceled, and says so. One
     that replaces cancels all others of its group. Raises Conflict when the key was used for another request, and
     InvalidInput when the context is an upload that is not there in full."""
-    _lock(conn)
+    alone(conn, _QUEUE_LOCK)  # so that groups, caps and numbers hold
     if request.key and (known := _known(conn, request, fingerprint)) is not None:
         return known, False
     upload = str(request.spec.get("context", ""))
@@ -108,7 +110,7 @@ def lease(
     gets more than its capacity."""
     if free is not None and free <= 0:
         return None
-    _lock(conn)
+    alone(conn, _QUEUE_LOCK)  # so that groups, caps and numbers hold
     place, running = standing.place_of(worker), standing.running(conn)
     if sum(run.worker == worker.id for run in running) >= worker.capacity:
         return None
@@ -237,7 +239,7 @@ def expire(
 ) -> list[Change]:  # fmt: skip
     """Everything that time does to runs: those that waited too long, leases that ran out, cancels that were not obeyed,
     and time limits that a worker did not keep (`overdue`). Any number of services may call it."""
-    _lock(conn)
+    alone(conn, _QUEUE_LOCK)  # so that groups, caps and numbers hold
     found: list[Change] = []
     waited = (runs.c.status == RunStatus.QUEUED.value, runs.c.expires <= now)
     for row in conn.execute(select(runs).where(*waited).order_by(runs.c.number).with_for_update()).all():
@@ -285,8 +287,12 @@ def canceled_as(row: Row[Any]) -> RunStatus:
 
 
 def report_late(conn: Connection, run: str, worker: str, epoch: int, what: str, *, now: datetime) -> None:
-    """Keeps what came from a worker that does not hold the run, to be seen. It changes nothing else."""
-    conn.execute(late_reports.insert().values(run=run, worker=worker, epoch=epoch, at=now, what=clean(what, 1000)))
+    """Keeps what came from a worker that does not hold the run, to be seen. It changes nothing else. Of one run, the
+    first hundred are kept: a worker that does not hear must not fill the disk."""
+    known = conn.execute(select(func.count()).select_from(late_reports).where(late_reports.c.run == run)).scalar_one()
+    if known < _MOST_LATE:
+        values = {"run": run, "worker": worker, "epoch": epoch, "at": now, "what": clean(what, 1000)}
+        conn.execute(late_reports.insert().values(**values))
 
 
 #: position and reason of every run that waits
@@ -294,12 +300,6 @@ waiting = standing.waiting
 
 
 # ---- within one transaction
-
-
-def _lock(conn: Connection) -> None:
-    """One at a time, over all services, so that groups, caps and numbers hold: SQLite's writer is alone anyway."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_QUEUE_LOCK)))
 
 
 def row_of(conn: Connection, run: str) -> Row[Any]:

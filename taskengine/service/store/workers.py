@@ -9,8 +9,11 @@ from sqlalchemy import Connection, select
 
 from taskengine.errors import NotFound
 from taskengine.service.model import Document, Worker, WorkerState
+from taskengine.service.store.database import alone
 from taskengine.service.store.rows import clean, worker_of
 from taskengine.service.store.tables import workers
+
+_REGISTER = 0x41435257
 
 
 def register(
@@ -23,6 +26,7 @@ def register(
         "pool": pool, "labels": dict(labels or {}), "platforms": list(platforms), "capacity": capacity,
         "version": clean(version, 50), "state": WorkerState.STARTING.value, "drain": False, "health": {}, "seen": now,
     }  # fmt: skip
+    alone(conn, _REGISTER)
     if not conn.execute(workers.update().where(workers.c.name == name).values(**values)).rowcount:
         conn.execute(workers.insert().values(id=new_id, name=name, registered=now, **values))
     return worker_of(conn.execute(select(workers).where(workers.c.name == name)).one())

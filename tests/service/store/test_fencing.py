@@ -276,3 +276,11 @@ def test_a_report_under_another_epoch_changes_nothing(sqlite: Database, tmp_path
     with sqlite.read() as conn:
         assert runs.get(conn, run.id) == lease.run
         assert len(runs.late(conn, run.id)) == 1
+
+
+def test_a_worker_that_does_not_hear_cannot_fill_the_disk_with_late_reports(sqlite: Database) -> None:
+    with sqlite.write() as conn:
+        run = enqueue(conn)
+        for _ in range(150):
+            queue.report_late(conn, run.id, "w1", 1, "x", now=AT)
+        assert len(runs.late(conn, run.id)) == 100

@@ -9,7 +9,7 @@ import pytest
 
 from taskengine.errors import InvalidInput, NotFound
 from taskengine.service.model import WorkerState
-from taskengine.service.store import audit, duties, workers
+from taskengine.service.store import audit, duties, tokens, workers
 from taskengine.service.store.database import Database
 from taskengine.service.store.signals import Signals
 from tests.service.support import AT, later, worker
@@ -109,3 +109,21 @@ def test_a_signal_is_not_missed_between_a_look_and_a_wait() -> None:
         signals.close()
         assert not other.wait(60), "everybody wakes when the service ends"
     assert signals._topics == {}
+
+
+def test_services_and_workers_that_start_at_once_make_one_admin_and_one_worker(postgresql: Database) -> None:
+    made: list[str | None] = []
+    ids: list[str] = []
+
+    def start(n: int) -> None:
+        made.append(postgresql.transact(lambda conn: tokens.first_admin(conn, now=AT)))
+        ids.append(postgresql.transact(lambda conn: workers.register(conn, name="one", new_id=f"r{n}", now=AT)).id)
+
+    threads = [threading.Thread(target=start, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(text is not None for text in made) == 1
+    assert len(ids) == 6
+    assert len(set(ids)) == 1
