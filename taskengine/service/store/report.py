@@ -26,7 +26,7 @@ _INVALID_INPUT = 2  # errors.InvalidInput.exit_code: the task is wrong, and woul
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Applied:
-    """What frames have changed: whether a step or the run ended by them, and whether the run may start anew."""
+    """What frames have changed: whether a step ended by them, and whether the worker's part in the run did."""
 
     step_ended: bool = False
     run_ended: bool = False
@@ -119,7 +119,6 @@ def _run_finished(conn: Connection, row: Row[Any], record: Mapping[str, Any], no
         _step_finished(conn, row, step)
     message, hint = str(record.get("message", "")), str(record.get("hint", ""))
     if is_infrastructure(record):
-        # by its present row: a cancel may have come after the one that was handed in was read
         queue.break_off(conn, row, message or "a step broke off", now=now, hint=hint, record=record)
         return
     if status is RunStatus.CANCELED and row.cancel_reason:
