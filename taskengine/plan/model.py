@@ -24,15 +24,10 @@ class StepType(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CmdLine:
-    """A `cmd` line, split like a POSIX shell splits words: docker run options, the image, its arguments.
+class _Line:
+    """A line with options: pairs of an option's long name without dashes (`volume`, `env`, `tty`) and its value (""
+    for a flag that is given without one), in the order written."""
 
-    `options` are pairs of the option's long name without dashes (`volume`, `env`, `tty`) and its value ("" for a flag
-    that is given without one), in the order written. Which options exist is decided by `plan/cmdline.py`.
-    """
-
-    image: str
-    args: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
 
     def all(self, name: str) -> tuple[str, ...]:
@@ -46,8 +41,19 @@ class CmdLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildLine:
-    """A `build` line: docker build options (long names, as in CmdLine) and the context.
+class CmdLine(_Line):
+    """A `cmd` line, split like a POSIX shell splits words: docker run options, the image, its arguments.
+
+    Which options exist is decided by `plan/cmdline.py`.
+    """
+
+    image: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildLine(_Line):
+    """A `build` line: docker build options and the context.
 
     `dockerfile` is the `-f` value or "" (then it is `Dockerfile` at the context's root; "-" is standard input).
     """
@@ -57,14 +63,6 @@ class BuildLine:
     tags: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()
     target: str = ""
-    options: tuple[tuple[str, str], ...] = ()
-
-    def all(self, name: str) -> tuple[str, ...]:
-        return tuple(value for key, value in self.options if key == name)
-
-    def last(self, name: str) -> str | None:
-        values = self.all(name)
-        return values[-1] if values else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
