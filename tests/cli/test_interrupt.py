@@ -80,9 +80,12 @@ def test_a_second_ctrl_c_does_not_wait_for_the_clean_up(start: Start, tmp_path: 
 def test_json_lines_tell_of_the_interrupt_and_of_the_end(start: Start) -> None:
     process = start({}, "-o", "json")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    # read through the stream that the start was read from: `communicate` does not see what that one holds already
+    assert process.wait(timeout=120) == 130
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = process.stdout.read(), process.stderr.read()
     events = [json.loads(line) for line in out.splitlines()]
-    assert process.returncode == 130
     assert any(e["event"] == "notice" and "interrupted" in e["message"] for e in events)
     assert events[-1]["event"] == "run.finished"
     assert events[-1]["record"]["status"] == "Canceled"
