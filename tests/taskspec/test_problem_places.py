@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskengine.errors import InvalidTask, Problem
+from taskengine.plan.policy import breaches
 from taskengine.taskspec.codes import CODES
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.load import load_task
@@ -146,6 +147,17 @@ PLACES = [
     Wrong("W402", step("build: -t x .", "cache: enabled"), "3:12"),
 ]
 
+#: what a task that was granted nothing may not do: problems of its plan, shown where the step begins
+NOT_GRANTED = [
+    Wrong("E601", step("cmd: --privileged x"), "2:5"),
+    Wrong("E602", step("cmd: docker ps"), "2:5"),
+    Wrong("E603", step("cmd: x", "network: others"), "2:5"),
+    Wrong("E604", step("cmd: x", "ports: ['80:80']"), "2:5"),
+    Wrong("E605", step("cmd: -v /etc:/etc x"), "2:5"),
+    Wrong("E606", step("cmd: x", "isolation: hyperv"), "2:5"),
+    Wrong("E607", step("cmd: x") + "  - push: [elsewhere.example/x]\n", "3:5"),
+]
+
 
 def problems_of(wrong: Wrong, folder: Path) -> tuple[Problem, ...]:
     (folder / "deep.yaml").write_text("a: b\nc:\n  {d: e}\n")
@@ -176,6 +188,14 @@ def test_a_problem_is_shown_at_its_place_in_the_authors_file(wrong: Wrong, tmp_p
     assert at is None or at.file == wrong.file
 
 
+@pytest.mark.parametrize("wrong", NOT_GRANTED, ids=str)
+def test_what_was_not_granted_is_shown_at_its_step(wrong: Wrong) -> None:
+    loaded = load_task(wrong.text, file="task.yaml", inputs=wrong.inputs)
+    (problem,) = breaches(loaded.plan, (), ("own.example",))
+    assert problem.code == wrong.code
+    assert str(problem.location) == f"task.yaml:{wrong.at}"
+
+
 def test_all_template_mistakes_of_a_file_are_told_at_their_places(tmp_path: Path) -> None:
     text = "steps:\n  - cmd: x {{ nofunction }}\n  - cmd: y {{ .Run.ID }}\n  - cmd: z {{ .Values.my-key }}\n"
     found = problems_of(Wrong("E201", text, ""), tmp_path)
@@ -204,7 +224,7 @@ def test_a_time_limit_of_zero_is_the_default_without_a_word(timeout: str) -> Non
 
 
 def test_every_code_has_a_test_of_its_place() -> None:
-    assert {wrong.code for wrong in PLACES} == set(CODES)
+    assert {wrong.code for wrong in [*PLACES, *NOT_GRANTED]} == set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda code: code.code)
