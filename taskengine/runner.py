@@ -96,8 +96,9 @@ class Attempt:
     #: True: what follows prepares the run and is not the step's own doing, its time stands still; False: it goes on
     hold: Callable[[bool], None] = lambda _: None
     #: this very attempt had begun in a process that died: what is left of it is taken over, its output from its first
-    #: byte on; where nothing is left it is made anew
+    #: byte on; where nothing is left, the runner calls `anew` and makes the attempt from its beginning
     adopt: bool = False
+    anew: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +126,7 @@ class RunContext:
     build_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     #: SSH agents that build lines may name, by id: the path of a socket or of a private key. Never taken from a task.
     ssh: Mapping[str, str] = field(default_factory=dict)
-    #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none,
-    #: and a step that asks for the engine's host (its folders, devices, namespaces, privileges) is refused
+    #: True: every step gets the engine's socket; None: only steps that run the `docker` or `buildx` image; False: none
     allow_docker_socket: bool | None = None
     #: the same for the registry logins of this machine
     allow_registry_logins: bool | None = None
@@ -138,6 +138,8 @@ class RunContext:
     durable: bool = False
     #: the run is gone on with: what a process that died has made for it is used again
     resumed: bool = False
+    #: False: a step that asks for the engine's host (its folders, devices, namespaces, privileges) is refused
+    allow_host_access: bool = True
     #: what each step may use at most, where it asks for nothing or for more: `cpus`, `memory` (bytes), `pids`
     step_limits: Mapping[str, float] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runners.docker import stream
+from runners.docker.adopt import Orphan, read_log
 from runners.docker.container import Config
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
@@ -74,8 +75,17 @@ class Containers:
     """Starts and stops the containers of steps. `starts` bounds how many are being started at once: more than the
     engine's processors can serve only make each of them slower. Thread-safe."""
 
-    def __init__(self, api: Engine, *, exits: Exits, starts_at_once: int, discard: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        api: Engine,
+        *,
+        exits: Exits,
+        starts_at_once: int,
+        discard: Callable[[str], None],
+        spent: Callable[[str, str], None],
+    ) -> None:
         self._api = api
+        self._spent = spent
         self._exits = exits
         self._starts = Slots(starts_at_once)
         self._discard = discard
@@ -96,7 +106,41 @@ class Containers:
             unlisten()
             stream.close(sock)
             if not job.keep:
-                self._discard(container)
+                self._spent(step, container)
+
+    def adopt(self, step: str, orphan: Orphan, attempt: Attempt, *, keep: bool) -> StepResult:
+        """Go on with a container that a process which died had started, as `run` would have done."""
+        container = orphan.container
+        unlisten = attempt.cancel.listen(lambda: self._stop_soon(container, None))
+        try:
+            self._read_again(step, orphan, attempt)
+            code = self._code(container, attempt.cancel)
+            if code is None:
+                return StepResult(ok=False, reason=Reason.CANCELED, message="stopped")
+            return self._result(container, code, attempt.cancel)
+        finally:
+            unlisten()
+            if not keep:
+                self._spent(step, container)
+
+    def follow(self, step: str, orphan: Orphan, attempt: Attempt) -> tuple[str, threading.Thread]:
+        """Follow the output of a detached container that a process which died had started."""
+
+        def read() -> None:
+            with contextlib.suppress(OSError):
+                self._read_again(step, orphan, attempt)
+
+        follower = threading.Thread(target=read, name=f"follow-{step}", daemon=True)
+        follower.start()
+        return orphan.container, follower
+
+    def _read_again(self, step: str, orphan: Orphan, attempt: Attempt) -> None:
+        write = attempt.log.write
+        try:
+            read_log(self._api, orphan, lambda fd, data: write(step, fd, data))
+        except OSError:
+            if not attempt.cancel.is_set:
+                raise
 
     def detach(self, step: str, job: Job, attempt: Attempt) -> tuple[str, threading.Thread]:
         """Start a container that goes on by itself; returns its id and the thread that follows its output."""

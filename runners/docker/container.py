@@ -81,6 +81,21 @@ def container_config(step: PlannedStep, place: Place) -> Config:
     return config
 
 
+def bounded(config: Config, limits: Mapping[str, float]) -> Config:
+    """The same body with these limits where it asks for none or for more: `cpus`, `memory` (bytes), `pids`."""
+    host = config["HostConfig"]
+    for name, key, scale in (("cpus", "NanoCpus", 1e9), ("memory", "Memory", 1), ("pids", "PidsLimit", 1)):
+        if name in limits:
+            most = int(limits[name] * scale)
+            asked = host.get(key) or 0
+            host[key] = most if asked <= 0 else min(asked, most)
+    if "memory" in limits:
+        asked = host.get("MemorySwap") or 0
+        # no swap beyond the memory: a limit that swap gets around is none
+        host["MemorySwap"] = host["Memory"] if asked <= 0 else max(host["Memory"], min(asked, host["Memory"]))
+    return config
+
+
 def may_share_namespace(step: PlannedStep) -> bool:
     """Whether the step's container can join a network namespace that another container holds: nothing that it asks
     for belongs to the namespace itself."""

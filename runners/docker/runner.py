@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runners.docker import lanes, sandbox
+from runners.docker import adopt, lanes, sandbox
 from runners.docker.cmd import Containers, Job
 from runners.docker.connect import Endpoint
-from runners.docker.container import Config, Place, container_config, may_share_namespace
+from runners.docker.container import Config, Place, bounded, container_config, may_share_namespace
 from runners.docker.dependency import of_command
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
@@ -28,7 +28,7 @@ from runners.docker.pulse import Pulse
 from runners.docker.push import Pusher
 from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
-from runners.docker.sweep import KEEP_LABEL, sweep_run
+from runners.docker.sweep import KEEP_LABEL, RUN_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
 from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
@@ -88,6 +88,7 @@ class DockerRunner:
         self._pulse = Pulse(api)
         self._detached: list[tuple[str, threading.Thread]] = []
         self._told: set[str] = set()
+        self._spent: dict[str, str] = {}
         self._prepared = False
         self._built: frozenset[str] = frozenset()
         self._builder: Builder | None = None
@@ -108,10 +109,14 @@ class DockerRunner:
         self._journal.open()
         self._prepared = True
         self._exits = Exits(self._api, self._context.run_id)
-        self._containers = Containers(self._api, exits=self._exits, starts_at_once=starts, discard=self._discard)
+        self._containers = Containers(
+            self._api, exits=self._exits, starts_at_once=starts, discard=self._discard, spent=self._step_is_over
+        )
         self._pusher = Pusher(self._api, self._logins)
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
+        if self._context.resumed:
+            self._take_over()
         commands = [step for step in plan.steps if step.type is StepType.CMD]
         self._built = built = built_images(plan.steps)
         self._images.prefetch(i for s in commands if normal_name(i := _image(s)) not in built)
@@ -147,7 +152,8 @@ class DockerRunner:
     def _warm_up(self, commands: Sequence[PlannedStep], facts: Facts) -> None:
         """Make ahead what the first steps need. Whatever fails here fails again, with its reason, in the step."""
         own = [step for step in commands if self._scope.is_own_network(step.network)]
-        if sandbox.supports(facts.architecture):
+        # in a run that is gone on with, sandboxes of its earlier life may still carry names: every step takes its own
+        if sandbox.supports(facts.architecture) and not self._context.resumed:
             self._sandboxes.warm(lanes.assign(own, may_share_namespace))
         for make in (self._scope.workspace, self._scope.home, self._exits.listen):
             self._background.submit(make)
@@ -159,6 +165,7 @@ class DockerRunner:
 
         if not self._prepared:
             raise RunnerError("a step was started before the run was prepared")
+        self._discard_spent(step)
         kinds = {StepType.CMD: self._cmd, StepType.BUILD: self._build, StepType.PUSH: self._push}
         # once told to stop, a step is waited for only as long as the engine answers
         unlisten = attempt.cancel.listen(self._pulse.watch)
@@ -188,9 +195,14 @@ class DockerRunner:
 
     def _cmd(self, step: PlannedStep, attempt: Attempt) -> StepResult:
         image = _image(step)
-        cmd_options = step.cmd
-        if self._context.allow_docker_socket is False:
+        if not self._context.allow_host_access:
             _refuse_host_access(step, image)
+        name = self._scope.name("step", f"{step.index}.{attempt.number}", step.id)
+        if attempt.adopt:
+            if (orphan := adopt.find(self._api, name)) is not None:
+                return self._adopt(step, attempt, image, orphan)
+            attempt.anew()
+        cmd_options = step.cmd
         always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
         found = self._images.ensure(
             image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
@@ -205,7 +217,7 @@ class DockerRunner:
         def config(queue: int) -> Config:
             mode, aliases = self._network(step, queue)
             place = Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
-            return container_config(step, place)
+            return bounded(container_config(step, place), self._context.step_limits)
 
         def before_start(config: Config) -> None:
             if not _is_root(config.get("User") or user):
@@ -213,19 +225,37 @@ class DockerRunner:
 
         job = Job(
             config=config,
-            name=self._scope.name("step", f"{step.index}.{attempt.number}", step.id),
+            name=name,
             keep=step.keep,
             before_start=before_start,
             leave=lambda: self._sandboxes.leave(step.id),
         )
         if self._builder is not None:
             self._builder.workspace_may_change()
-        if step.detach or (cmd_options is not None and cmd_options.all("detach")):
+        if _is_detached(step):
             started = self._containers.detach(step.id, job, attempt)
             with self._lock:
                 self._detached.append(started)
             return StepResult(ok=True, dependencies=self._stands_on(image, found))
         return replace(self._containers.run(step.id, job, attempt), dependencies=self._stands_on(image, found))
+
+    def _adopt(self, step: PlannedStep, attempt: Attempt, image: str, orphan: adopt.Orphan) -> StepResult:
+        stands_on = self._stands_on(image, self._api.inspect_image(orphan.image))
+        if _is_detached(step):
+            with self._lock:
+                self._detached.append(self._containers.follow(step.id, orphan, attempt))
+            return StepResult(ok=True, dependencies=stands_on)
+        result = self._containers.adopt(step.id, orphan, attempt, keep=step.keep)
+        adopt.end_of_sandbox(self._api, orphan)
+        return replace(result, dependencies=stands_on)
+
+    def _take_over(self) -> None:
+        """What a process that died has left, and is in the way of going on."""
+        if self._builder is not None:
+            self._builder.workspace_may_change()
+        mine = {"label": f"{RUN_LABEL}={self._context.run_id}"}
+        for container in adopt.idle_sandboxes(self._api, mine):
+            self._remove(container)
 
     def _stands_on(self, image: str, found: dict[str, Any]) -> tuple[Dependency, ...]:
         """The image of a command; one that the run itself builds is no dependency of it."""
@@ -291,6 +321,8 @@ class DockerRunner:
     # build and push
 
     def _build(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        if attempt.adopt:
+            attempt.anew()  # its session died with the process; what was built is in the cache
         if self._builder is None:
             raise RunnerError(f"step {step.id!r} is not of the plan that was prepared")
         result = self._builder.build(step, attempt, now=self._ambient.now)
@@ -299,6 +331,8 @@ class DockerRunner:
         return result
 
     def _push(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        if attempt.adopt:
+            attempt.anew()
         pushed: list[ImageResult] = []
         try:
             for image in step.push:
@@ -333,8 +367,26 @@ class DockerRunner:
 
     # clean-up
 
+    def _step_is_over(self, step: str, container: str) -> None:
+        """Remove a container behind the step's back. In a durable run it stays until the end of its step is known to
+        be told: should this process die before, the container is what the next one learns the end from."""
+        if not self._context.durable:
+            self._discard(container)
+            return
+        with self._lock:
+            self._spent[container] = step
+
+    def _discard_spent(self, step: PlannedStep) -> None:
+        """A step starts, or makes a further attempt: the ends of all before it that are over have been told."""
+        with self._lock:
+            spent = [c for c, of in self._spent.items() if of == step.id or of in step.needs]
+            for container in spent:
+                del self._spent[container]
+        for container in spent:
+            self._discard(container)
+
     def _discard(self, container: str) -> None:
-        """Remove a container behind the step's back."""
+        """Remove a container soon, and wait for nothing."""
         with contextlib.suppress(RuntimeError):  # a step that nobody waits for any more
             self._background.submit(self._remove, container)
 
@@ -410,6 +462,10 @@ class DockerRunner:
     def close(self) -> None:
         """Close the connection to the engine; the runner is of no further use."""
         self._api.close()
+
+
+def _is_detached(step: PlannedStep) -> bool:
+    return step.detach or (step.cmd is not None and bool(step.cmd.all("detach")))
 
 
 def _is_root(user: str) -> bool:

@@ -73,6 +73,10 @@ class Scope:
             return name
         return self._once.get(("network", name), lambda: self._make_network(name))
 
+    def _has_network(self, full: str) -> bool:
+        mine = {"label": f"{RUN_LABEL}={self._context.run_id}"}
+        return any(network["Name"] == full for network in self._api.networks(filters=mine))
+
     def is_own_network(self, name: str) -> bool:
         spec = self._networks.get(name)
         return spec is not None and not spec.skip_creation
@@ -80,6 +84,8 @@ class Scope:
     def _make_network(self, name: str) -> str:
         spec = self._networks[name]
         full = self.name(name)
+        if self._context.resumed and self._has_network(full):
+            return full
         self._api.create_network(
             full, driver=spec.driver or "bridge", enable_ipv6=spec.ipv6, labels=self.labels(role="network"),
             check_duplicate=True,
@@ -95,10 +101,15 @@ class Scope:
     def _make_workspace(self) -> str:
         volume = self._workspace_volume()
         folder = self._context.context_dir
+        filled = self.name("workspace", "filled")
+        if self._context.resumed and self._has_volume(filled):
+            return volume
         if folder is not None:
             with pack(Path(folder), prefix=WORKSPACE.lstrip("/"), stop=self._stopped.is_set) as stream:
                 self._put("/", self.upload.counted(stream))
             self.upload.end()
+        if self._context.durable:
+            self._make_volume(filled)  # empty: that it is there says that the workspace is whole
         return volume
 
     def open_folders(self) -> None:
@@ -147,6 +158,10 @@ class Scope:
         stream, _ = self._api.get_archive(self._filler(), path)
         return stream
 
+    def _has_volume(self, name: str) -> bool:
+        mine = {"label": f"{RUN_LABEL}={self._context.run_id}"}
+        return any(v["Name"] == name for v in (self._api.volumes(filters=mine) or {}).get("Volumes") or [])
+
     def _make_volume(self, name: str) -> str:
         self._api.create_volume(name, driver="local", labels=self.labels(role="volume"))
         return name
@@ -189,6 +204,10 @@ class Scope:
 
     def _make_secret_volume(self, name: str, files: Mapping[str, bytes]) -> str:
         full = self.name(name)
+        keeper = self.name("keeper", name)
+        if self._context.resumed and self._is_kept(keeper):
+            self._api.put_archive(keeper, "/keep", _tar_of_files(files))  # the process may have died before it did
+            return full
         size = sum(len(content) for content in files.values()) + (1 << 20) + 4096 * len(files)
         self._api.create_volume(
             full, driver="local", labels=self.labels(role="secrets"),
@@ -212,23 +231,40 @@ class Scope:
         self._api.put_archive(keeper, "/keep", _tar_of_files(files))
         return full
 
+    def _is_kept(self, keeper: str) -> bool:
+        """Whether a keeper of the run's earlier life still holds its volume. One that stopped has lost what was in
+        memory, and goes, so that it can be made anew."""
+        from docker.errors import NotFound
+
+        try:
+            if self._api.inspect_container(keeper)["State"].get("Running"):
+                return True
+            self._api.remove_container(keeper, v=True, force=True)
+        except NotFound:
+            pass
+        return False
+
     # the container through which volumes are filled and read; it is never started
 
     def _filler(self) -> str:
         return self._once.get("filler", self._make_filler)
 
     def _make_filler(self) -> str:
+        from docker.errors import APIError
+
         binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self.home()}:{HOME}"]
-        return str(
-            self._api.create_container_from_config(
-                {
-                    "Image": self._sandbox_image(),
-                    "Labels": self.labels(role="filler"),
-                    "HostConfig": {"Binds": binds, "NetworkMode": "none"},
-                },
-                self.name("filler"),
-            )["Id"]
-        )
+        name = self.name("filler")
+        body = {
+            "Image": self._sandbox_image(),
+            "Labels": self.labels(role="filler"),
+            "HostConfig": {"Binds": binds, "NetworkMode": "none"},
+        }
+        try:
+            return str(self._api.create_container_from_config(body, name)["Id"])
+        except APIError as error:
+            if self._context.resumed and error.status_code == 409:  # there since the run's earlier life
+                return str(self._api.inspect_container(name)["Id"])
+            raise
 
     def _put(self, path: str, stream: io.BufferedIOBase | io.RawIOBase) -> None:
         self._api.put_archive(self._filler(), path, stream)

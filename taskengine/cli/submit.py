@@ -78,6 +78,7 @@ def submit(
         build_files=extra.build_files,
         image_labels=image_labels(options, origin_of(source.context)) if extra.image_labels else None,
         allow_docker_socket=grants.docker_socket,
+        allow_host_access=grants.docker_socket is not False,
         allow_registry_logins=grants.registry_logins,
         ssh=grants.ssh,
     )

@@ -181,11 +181,15 @@ def _attempt(
     adopt: bool,
 ) -> tuple[StepResult, bool]:
     """One attempt's result, and whether its output (or message) held one of the step's `retryOnErrors`."""
-    if not adopt:
+
+    def begin() -> None:
         desk.emit(StepStarted(at=desk.ambient.now(), step=step.id, attempt=number, failed=failed))
+
+    if not adopt:
+        begin()
     watch = _Watch(desk.log, step.retry_on_errors) if step.retry_on_errors else None
     log: LogSink = watch if watch is not None else desk.log
-    attempt = Attempt(number=number, cancel=cancel, log=log, emit=desk.emit, hold=hold, adopt=adopt)
+    attempt = Attempt(number=number, cancel=cancel, log=log, emit=desk.emit, hold=hold, adopt=adopt, anew=begin)
     result = _call(step, attempt, desk.runner)
     if not (step.detach and result.ok):
         # A detached step goes on talking: what the mask holds back for it must stay held.
