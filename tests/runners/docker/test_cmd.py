@@ -327,7 +327,7 @@ def test_no_step_is_given_the_docker_socket_unless_it_runs_docker(run_task: RunT
 @pytest.mark.parametrize("options", ["-v /:/host", "--mount type=bind,source=/,target=/host", "--privileged"])
 def test_without_the_docker_socket_no_step_reaches_the_host_otherwise(run_task: RunTask, options: str) -> None:
     text = f"steps:\n  - {{id: a, cmd: '{options} busybox:1 echo ran'}}\n"
-    refused = run_task(text, grant={"allow_docker_socket": False})
+    refused = run_task(text, grant={"allow_docker_socket": False, "allow_host_access": False})
     assert (refused.step("a").reason, refused.text("a")) == (Reason.INVALID, "")
     assert "--no-docker-socket forbids" in refused.step("a").message
     assert run_task(text).text("a") == "ran\n"
