@@ -157,3 +157,55 @@ def _prove(machine: Machine, folder: Path, registry: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if record.status is not RunStatus.SUCCEEDED:
         raise RunnerError(f"a small build went wrong: {record.message}", hint=record.hint or None)
+
+
+class EmbeddedWorker:
+    """A worker in threads of this process, for `acr-task serve`. It speaks to the service over HTTP like any other,
+    and waits by itself for a service, or an engine, that is not there yet."""
+
+    def __init__(self, options: WorkerOptions, using: Settings, say: Callable[[str], None]) -> None:
+        import threading
+
+        self._options, self._using, self._say = options, using, say
+        self._stop = threading.Event()
+        self._loop: WorkerLoop | None = None
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _work(self) -> None:
+        from taskengine.errors import TaskEngineError
+
+        pause = 1.0
+        while not self._stop.is_set():
+            try:
+                self._loop = worker_loop(self._options, self._using, self._say)
+            except TaskEngineError as error:
+                self._say(f"no runs can be carried out here: {error.message}; trying again in {pause:g} s")
+                self._stop.wait(pause)
+                pause = min(pause * 2, 30.0)
+                continue
+            if not self._stop.is_set():
+                self._loop.run()
+            return
+
+    def drain(self, seconds: float) -> bool:
+        """Take nothing new and wait so long for what runs; whether nothing runs any more."""
+        self._stop.set()
+        if self._loop is not None:
+            self._loop.drain()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def leave(self) -> None:
+        """Let go of what still runs: its containers go on, and the next start goes on with them."""
+        self._stop.set()
+        if self._loop is not None:
+            self._loop.leave()
+        self._thread.join(timeout=5)
+
+
+def embedded_worker(options: WorkerOptions, using: Settings, say: Callable[[str], None]) -> EmbeddedWorker:
+    """The worker of `acr-task serve`; `start` it."""
+    return EmbeddedWorker(options, using, say)

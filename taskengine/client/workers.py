@@ -66,6 +66,14 @@ class Held:
     cancel: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    """Where the service's copy of a feed ends now, and why the run is to be canceled, if it is."""
+
+    offset: int
+    cancel: str = ""
+
+
 class WorkerApi:
     """Raises what Transport raises: Gone for a lease that is no more, Conflict for a feed that is elsewhere."""
 
@@ -111,13 +119,17 @@ class WorkerApi:
         """A run that this worker holds since before its restart."""
         return _leased(worker, self._to.get("workers", worker, "runs", run, params={"epoch": epoch}))
 
-    def append(self, worker: str, run: str, *, epoch: int, offset: int, data: bytes) -> int:
-        """Append whole frames to the run's feed; returns where it ends now."""
+    def release(self, worker: str, run: str, *, epoch: int, reason: str) -> None:
+        """Give back a run that was not begun."""
+        self._to.post("workers", worker, "runs", run, "release", body={"epoch": epoch, "reason": reason})
+
+    def append(self, worker: str, run: str, *, epoch: int, offset: int, data: bytes) -> Appended:
+        """Append whole frames to the run's feed."""
         headers = {
             "Upload-Offset": str(offset), "X-Epoch": str(epoch), "Content-Type": "application/offset+octet-stream",
         }  # fmt: skip
         with self._to.raw("PATCH", "workers", worker, "runs", run, "feed", data=data, headers=headers) as response:
-            return int(response.headers["Upload-Offset"])
+            return Appended(offset=int(response.headers["Upload-Offset"]), cancel=response.headers.get("X-Cancel", ""))
 
     def context(self, worker: str, run: str, *, epoch: int, into: Path) -> None:
         """Write the run's uploaded context to a file."""

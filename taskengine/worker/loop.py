@@ -196,8 +196,16 @@ class WorkerLoop:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                if leased is not None:
+                if leased is not None and self._draining:
+                    self._give_back(leased)
+                elif leased is not None:
                     self._begin(leased)
+
+    def _give_back(self, leased: LeasedRun) -> None:
+        try:
+            self._api.release(self._id, leased.run, epoch=leased.epoch, reason="the worker was told to stop")
+        except TaskEngineError:
+            return  # its lease will be over soon
 
     def _may_take(self) -> bool:
         """Wait until there is room and the machine is fit; False when nothing new is to be taken any more."""
@@ -214,7 +222,10 @@ class WorkerLoop:
         running = _Running(leased=leased, spool=spool, cancel=Cancel(), sender=None)  # type: ignore[arg-type]
 
         def append(offset: int, data: bytes) -> int:
-            return self._api.append(self._id, leased.run, epoch=leased.epoch, offset=offset, data=data)
+            done = self._api.append(self._id, leased.run, epoch=leased.epoch, offset=offset, data=data)
+            if done.cancel:
+                running.cancel.set(done.cancel)
+            return done.offset
 
         def lost(why: str) -> None:
             running.abandoned = True
