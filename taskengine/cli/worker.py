@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     cls=Option,
     envvar="ACR_TASK_SERVER",
     metavar="URL",
-    required=True,
+    default="",
     help="The service ($ACR_TASK_SERVER).",
 )
 @click.option("--name", cls=Option, metavar="NAME", help="What the worker is called (default: this machine's name).")
