@@ -23,6 +23,7 @@ GRANTS = {
     "host-ports": "ports of the engine's host",
     "host-mounts": "directories of the engine's host, and volumes that the run did not make",
     "isolation": "another isolation than the engine's own",
+    "registry-logins": "the worker's own registry logins, in steps that speak to registries themselves",
     "registry:HOST": "pushes to that registry with the worker's own logins",
 }
 _REGISTRY = "registry:"

@@ -1,0 +1,200 @@
+"""What the store knows as what the API shows: plain JSON data, ACR's names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from taskengine.errors import Problem
+from taskengine.service.api.problem import problem_json
+from taskengine.service.model import Run, Task, Token, Worker
+from taskengine.service.queueing import Spot
+from taskengine.service.runs import Shown
+from taskengine.service.store.audit import Entry
+from taskengine.service.store.hooks import Delivery, Hook
+from taskengine.service.store.retention import Loss
+from taskengine.service.store.uploads import Upload
+
+#: from the kind of a cause to ACR's name of what triggered a run
+_TRIGGERS = {"timer": "timerTrigger", "source": "sourceTrigger", "image": "imageUpdateTrigger"}
+
+
+def time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def task(found: Task, *, webhook: str = "", warnings: Iterable[Problem] = ()) -> dict[str, Any]:
+    out = {
+        **found.document,
+        "name": found.name,
+        "status": "Enabled" if found.enabled else "Disabled",
+        "owner": found.owner,
+        "revision": found.revision,
+        "creationDate": time(found.created),
+        "lastModified": time(found.updated),
+    }
+    if webhook:
+        out["webhookSecret"] = webhook
+    return _with_warnings(out, warnings)
+
+
+def run(
+    found: Run, spot: Spot | None = None, *, detail: Shown | None = None, warnings: Iterable[Problem] = ()
+) -> dict[str, Any]:
+    spec = found.spec
+    first = found.cause[-1] if found.cause else {}
+    trigger = _TRIGGERS.get(str(first.get("kind")))
+    out: dict[str, Any] = {
+        "runId": found.id,
+        "number": found.number,
+        "type": found.type.value,
+        "status": found.status.value,
+        "task": found.task or None,
+        "platform": platform(str(spec.get("platform", ""))),
+        "agentPoolName": found.pool or None,
+        "createTime": time(found.created),
+        "startTime": time(found.started),
+        "finishTime": time(found.finished),
+        "lastUpdatedTime": time(found.updated),
+        "timeout": found.timeout,
+        "outputImages": [
+            {key: image.get(key) or None for key in ("registry", "repository", "tag", "digest")}
+            for image in found.images
+        ],
+        "isArchiveEnabled": found.archived,
+        "runErrorMessage": found.message or None,
+        "hint": found.hint or None,
+        "cause": list(found.cause),
+        "owner": found.owner,
+        "priority": found.priority,
+        "attempt": found.attempt,
+        "worker": found.worker or None,
+        "cancelReason": found.cancel_reason or None,
+        "notBefore": time(found.not_before),
+        "expires": time(found.expires),
+        "waitReason": spot.reason if spot else None,
+        "queuePosition": spot.position if spot else None,
+    }
+    cpu = (spec.get("step_limits") or {}).get("cpus")
+    if isinstance(cpu, int):
+        out["agentConfiguration"] = {"cpu": cpu}
+    if trigger:
+        out[trigger] = {key: value for key, value in first.items() if key != "kind"}
+    if detail is not None:
+        out["steps"] = [
+            {"id": s.id, "status": s.status, **(s.record or {}), "logSize": s.log_size} | {"status": s.status}
+            for s in detail.steps
+        ]
+        out["attempts"] = [
+            {
+                "attempt": a.attempt, "worker": a.worker, "leased": time(a.leased), "ended": time(a.ended),
+                "outcome": a.outcome, "logSize": a.feed_size,
+            }
+            for a in detail.attempts
+        ]  # fmt: skip
+        out["lateReports"] = [
+            {"worker": r.worker, "epoch": r.epoch, "at": time(r.at), "what": r.what} for r in detail.late
+        ]
+        if found.record and isinstance(found.record.get("dependencies"), list):
+            out["dependencies"] = found.record["dependencies"]
+    return _with_warnings(out, warnings)
+
+
+def platform(text: str) -> dict[str, str]:
+    words = (text or "linux/amd64").split("/")
+    return dict(zip(("os", "architecture", "variant"), words, strict=False))
+
+
+def token(found: Token, *, text: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "id": found.id,
+        "name": found.name,
+        "role": found.role.value,
+        "scopes": list(found.scopes),
+        "created": time(found.created),
+        "expires": time(found.expires),
+    }
+    return out | ({"token": text} if text else {})
+
+
+def worker(found: Worker, running: Iterable[str] = ()) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "pool": found.pool,
+        "labels": dict(found.labels),
+        "platforms": list(found.platforms),
+        "capacity": found.capacity,
+        "version": found.version,
+        "state": found.state.value,
+        "health": dict(found.health),
+        "registered": time(found.registered),
+        "seen": time(found.seen),
+        "running": list(running),
+    }
+
+
+def upload(found: Upload) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "size": found.size,
+        "sha256": found.sha256,
+        "received": found.received,
+        "state": found.state,
+        "expires": time(found.expires),
+    }
+
+
+def hook(found: Hook, *, secret: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "id": found.id,
+        "url": found.url,
+        "events": list(found.events),
+        "tasks": list(found.tasks),
+        "enabled": found.enabled,
+        "created": time(found.created),
+    }
+    return out | ({"secret": secret} if secret else {})
+
+
+def delivery(found: Delivery) -> dict[str, Any]:
+    return {
+        "number": found.number,
+        "hook": found.hook,
+        "eventId": found.event_id,
+        "body": dict(found.body),
+        "state": found.state,
+        "attempts": found.attempts,
+        "nextAt": time(found.next_at),
+        "status": found.status,
+        "error": found.error,
+        "created": time(found.created),
+        "done": time(found.done),
+    }
+
+
+def audit(found: Entry) -> dict[str, Any]:
+    return {
+        "number": found.number,
+        "at": time(found.at),
+        "actor": found.actor,
+        "action": found.action,
+        "object": found.object,
+        "detail": dict(found.detail),
+    }
+
+
+def losses(found: Iterable[Loss], *, dry_run: bool) -> dict[str, Any]:
+    gone = [{"kind": one.kind, "name": one.name, "why": one.why, "size": one.size} for one in found]
+    return {"value": gone, "dryRun": dry_run}
+
+
+def page(items: Iterable[Mapping[str, Any]], cursor: str | None) -> dict[str, Any]:
+    return {"value": list(items), "nextCursor": cursor}
+
+
+def _with_warnings(out: dict[str, Any], warnings: Iterable[Problem]) -> dict[str, Any]:
+    if listed := [problem_json(one) for one in warnings]:
+        out["warnings"] = listed
+    return out
