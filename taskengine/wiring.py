@@ -116,13 +116,21 @@ def runner_for(
     from taskengine.registry.auth import Logins
 
     where = endpoint(using)
+    known = Logins.read(using.environ).giving(logins or {})
+
+    def registry() -> RegistryClient:
+        from taskengine.registry.client import RegistryClient
+
+        return RegistryClient(known, registries(using))
+
     return DockerRunner(
         engine(using),
         where,
         context,
         journal=Journal(using.journals, context.run_id, where),
-        logins=Logins.read(using.environ).giving(logins or {}),
+        logins=known,
         ambient=Ambient.system(),
+        registry=registry,
         contexts=contexts or contexts_for(context.run_id, using, files=False),
         buildkitd=find_buildkitd(using.environ),
         platforms=platform_digests(using),

@@ -46,13 +46,16 @@ from runners.docker.failure import fail, sounds_unreachable
 from runners.docker.label import Built, Labels, build_labelled
 from runners.docker.load import load_image
 from runners.docker.login import build_credentials
+from runners.docker.platforms import local_name
 from runners.docker.progress import BuildLog
 from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
+from runners.docker.rounds import Made, Rounds
 from runners.docker.scope import Scope
 from runners.docker.workspace import DEFAULT_IGNORES, ignore_file, ignore_lines
 from taskengine.errors import InvalidInput
 from taskengine.plainfile import Folder, LeadsOut
 from taskengine.plan.buildvalue import DOCKER_IMAGE, named_context
+from taskengine.plan.cachetarget import CacheTarget, cache_source, cache_target
 from taskengine.plan.model import WORKSPACE, BuildLine, PlannedStep
 from taskengine.plan.words import runtime_env
 from taskengine.registry.auth import Logins
@@ -82,6 +85,7 @@ class Builder:
         scope: Scope,
         logins: Logins,
         *,
+        rounds: Rounds,
         temp_dir: Path,
         contexts: Contexts | None = None,
         buildkitd: Buildkitd | None = None,
@@ -91,6 +95,7 @@ class Builder:
         self._context = context
         self._scope = scope
         self._logins = logins
+        self._rounds = rounds
         self._temp_dir = temp_dir
         self._contexts = contexts
         self._buildkitd = buildkitd
@@ -114,9 +119,14 @@ class Builder:
         client = self._client()
         request = self._request(step, line, fetched, self._further(step, line, attempt, now))
         self._tell_what_is_missing(line, step, attempt, now, has_buildkit=isinstance(client, BuildKit))
+        targets = _cache_targets(line)
         log = BuildLog(step.id, attempt, now)
         try:
-            outcome, stood_on = self._build(client, request, attempt.cancel, log.progress)
+            made = self._rounds.run(
+                step.id, request, targets, client,
+                lambda one, seen: self._build(client, one, attempt.cancel, _both(log.progress, seen)),
+                attempt,
+            )  # fmt: skip
         except BuildCanceled:
             return StepResult(ok=False, reason=Reason.CANCELED, message="the build was stopped")
         except BuildFailed as failure:
@@ -126,8 +136,10 @@ class Builder:
             )  # fmt: skip
         finally:
             log.close()
-        images = self._images(line, outcome.image_id)
-        return StepResult(ok=True, exit_code=0, images=images, dependencies=stood_on)
+        return StepResult(
+            ok=True, exit_code=0, note=made.tally.words, images=self._images(line, made),
+            dependencies=made.dependencies,
+        )  # fmt: skip
 
     def _build(
         self,
@@ -161,14 +173,18 @@ class Builder:
             built = build_labelled(self._api, request, labels, build, progress)
         return built.outcome, built.stood_on
 
-    def _images(self, line: BuildLine, image_id: str) -> tuple[ImageResult, ...]:
-        size = None
+    def _images(self, line: BuildLine, made: Made) -> tuple[ImageResult, ...]:
+        size, image_id = None, made.outcome.image_id
         if image_id:
             # one that was built elsewhere is known by the id that the engine gave it when it was loaded
             found = self._api.inspect_image(line.tags[0] if self._buildkitd and line.tags else image_id)
             image_id, size = str(found["Id"]), int(found["Size"])
         names = [ImageReference.parse(tag).familiar for tag in line.tags] or [""]
-        return tuple(ImageResult(reference=name, image_id=image_id, size=size) for name in names)
+        images = [ImageResult(reference=name, image_id=image_id, size=size) for name in names]
+        for part in made.parts:
+            local = [ImageReference.parse(local_name(tag, part.platform)).familiar for tag in line.tags]
+            images += [ImageResult(reference=name, image_id=part.image_id, size=part.size) for name in local]
+        return tuple(images)
 
     def _client(self) -> BuildKit | ClassicBuilder:
         with self._lock:
@@ -288,8 +304,8 @@ class Builder:
             add_hosts=line.all("add-host"),
             shm_size=size_bytes(size) if (size := line.last("shm-size")) else None,
             ulimits=tuple(_ulimit(u) for u in line.all("ulimit")),
-            cache_from=tuple(_cache_reference(c) for c in line.all("cache-from")),
-            inline_cache=any("inline" in c for c in line.all("cache-to")),
+            cache_from=tuple(dict.fromkeys(cache_source(c) for c in line.all("cache-from"))),
+            inline_cache=any(cache_target(c).is_inline for c in line.all("cache-to")),
             secrets=self._secrets(step, line),
             ssh=self._agents.sockets(line.all("ssh")),
             credentials=lambda host: build_credentials(self._logins, host),
@@ -475,6 +491,20 @@ def _ulimit(text: str) -> Ulimit:
         raise InvalidInput(f"--ulimit {text!r} is not understood", hint="write NAME=SOFT[:HARD]") from None
 
 
-def _cache_reference(text: str) -> str:
-    fields = dict(_pair(part) for part in text.split(","))
-    return fields.get("ref", text)
+def _both(*listeners: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    def hear(told: Progress) -> None:
+        for listener in listeners:
+            listener(told)
+
+    return hear
+
+
+def _cache_targets(line: BuildLine) -> tuple[CacheTarget, ...]:
+    targets = tuple(dict.fromkeys(cache_target(text) for text in line.all("cache-to")))
+    names = {ImageReference.parse(tag).normalised for tag in line.tags}
+    if same := next((target.reference for target in targets if target.reference in names), None):
+        raise fail(
+            Reason.INVALID, f"the image and its cache cannot both be called {same}",
+            hint="give the cache another tag, or write --cache-to type=inline to keep it in the image",
+        )  # fmt: skip
+    return targets

@@ -10,9 +10,11 @@ The log is BuildKit's own plain form, which people know from `docker build --pro
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from runners.docker.buildkit.model import Progress, VertexLog, VertexStatus, VertexUpdate
+from runners.docker.buildkit.tally import is_import
 from taskengine.runner import Attempt
 from taskengine.runs.event import StepProgress
 
@@ -39,6 +41,9 @@ class BuildLog:
     def _vertex(self, vertex: VertexUpdate) -> None:
         if vertex.started is None and not vertex.cached:
             return
+        if is_import(vertex) and vertex.error:
+            # a cache that is not there fails nothing; the step says once what became of it
+            vertex = replace(vertex, error="", name=f"{vertex.name}: not there")
         status = _status(vertex)
         said = self._said.get(vertex.digest)
         if said == status or (said is not None and status == "started"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,11 @@ from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
 from runners.docker.once import Canceled, Crew, in_thread, wait
+from runners.docker.parts import Joiner
+from runners.docker.platforms import Indexes
 from runners.docker.policy import host_access
 from runners.docker.pulse import Pulse
-from runners.docker.push import Pusher
+from runners.docker.push import Pushed, Pusher
 from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
 from runners.docker.sweep import KEEP_LABEL, RUN_LABEL, sweep_run
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from runners.docker.buildkit.daemon import Buildkitd
     from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
+    from taskengine.registry.client import RegistryClient
     from taskengine.registry.platformdigest import PlatformDigests
 
 _SOCKET = "/var/run/docker.sock"
@@ -70,12 +73,14 @@ class DockerRunner:
         journal: Journal,
         logins: Logins,
         ambient: Ambient,
+        registry: Callable[[], RegistryClient],
         contexts: Contexts | None = None,
         buildkitd: Buildkitd | None = None,
         platforms: PlatformDigests | None = None,
     ) -> None:
         self._api = api
         self._buildkitd = buildkitd
+        self._registry = registry
         self._contexts = contexts
         self._platforms = platforms
         self._endpoint = endpoint
@@ -92,6 +97,7 @@ class DockerRunner:
         self._prepared = False
         self._built: frozenset[str] = frozenset()
         self._builder: Builder | None = None
+        self._indexes = Indexes()
         self._images = Images(api, logins, platform=context.platform)
 
     # life cycle
@@ -113,6 +119,7 @@ class DockerRunner:
             self._api, exits=self._exits, starts_at_once=starts, discard=self._discard, spent=self._step_is_over
         )
         self._pusher = Pusher(self._api, self._logins)
+        self._joiner = Joiner(self._api, self._pusher, self._registry)
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
         if self._context.resumed:
@@ -125,9 +132,15 @@ class DockerRunner:
 
     def _make_builder(self) -> Builder:
         from runners.docker.build import Builder
+        from runners.docker.cachekeep import CacheKeeper
+        from runners.docker.rounds import Rounds
 
+        rounds = Rounds(
+            self._api, CacheKeeper(self._api, self._pusher, self._joiner), self._indexes,
+            secrets=(*self._context.secrets, *self._context.build_args.values()), now=self._ambient.now,
+        )  # fmt: skip
         return Builder(
-            self._api, self._context, self._scope, self._logins,
+            self._api, self._context, self._scope, self._logins, rounds=rounds,
             temp_dir=self._journal.temp_dir, contexts=self._contexts, buildkitd=self._buildkitd,
             platforms=self._platforms,
         )  # fmt: skip
@@ -336,10 +349,10 @@ class DockerRunner:
         pushed: list[ImageResult] = []
         try:
             for image in step.push:
-                done = self._pusher.push(
+                done = self._push_of(image)(
                     image,
                     cancel=attempt.cancel,
-                    progress=lambda line, image=image: self._progress(step, "push", image, line, attempt),  # type: ignore[misc]
+                    progress=lambda line, image=image: self._progress(step, "push", image, line, attempt),
                     retrying=lambda number, pause, why: attempt.emit(
                         StepRetrying(at=self._ambient.now(), step=step.id, attempt=number, delay=pause, message=why)
                     ),
@@ -352,6 +365,11 @@ class DockerRunner:
             result = failure.result
             return replace(result, images=tuple(pushed))
         return StepResult(ok=True, images=tuple(pushed))
+
+    def _push_of(self, image: str) -> Callable[..., Pushed]:
+        """How the image goes out: alone, or as an index where it was built for several platforms."""
+        parts = self._indexes.of(image)
+        return partial(self._joiner.push, parts=parts) if parts else self._pusher.push
 
     def _progress(self, step: PlannedStep, verb: str, image: str, line: dict[str, Any], attempt: Attempt) -> None:
         detail = line.get("progressDetail") or {}

@@ -9,6 +9,7 @@ import re
 
 from taskengine.plan import buildvalue
 from taskengine.plan import value as values
+from taskengine.plan.cachetarget import cache_source, cache_target
 from taskengine.plan.model import BuildLine
 from taskengine.plan.option import LineError, Option, OptionReader
 
@@ -95,6 +96,8 @@ _READER = OptionReader(
     values={
         "attest": buildvalue.attestation,
         "build-context": buildvalue.named_context,
+        "cache-from": cache_source,
+        "cache-to": cache_target,
         "memory": values.size_bytes,
         "memory-swap": values.size_bytes,
         "shm-size": values.size_bytes,

@@ -106,6 +106,7 @@ class StepResult:
 
     `message` is one sentence for people (already masked); `exit_code` is the container's, None when there was none.
     `unreachable`: it failed because a registry or server that it needs could not be reached at all.
+    `note` is what is worth knowing of a step that went well: of a build, how much of it was cached.
     """
 
     ok: bool
@@ -113,6 +114,7 @@ class StepResult:
     reason: Reason | None = None
     message: str = ""
     hint: str = ""
+    note: str = ""
     images: tuple[ImageResult, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
     started: datetime | None = None
@@ -134,6 +136,7 @@ class StepRecord:
     reason: Reason | None = None
     message: str = ""
     hint: str = ""
+    note: str = ""
     error_ignored: bool = False
     started: datetime | None = None
     finished: datetime | None = None

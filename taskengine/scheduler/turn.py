@@ -74,6 +74,7 @@ def take_turn(
         started=started if made else None,
         finished=desk.ambient.now() if made else None,
         duration=desk.ambient.monotonic() - begin if made else 0.0,
+        note=desk.mask.text(result.note),
         images=result.images,
         dependencies=tuple(_masked(dependency, desk.mask) for dependency in result.dependencies),
         last_lines=desk.tail.lines(step.id) if failed else (),

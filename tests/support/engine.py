@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUSYBOX = "busybox:1"
 DOCKER_CLI = "docker:latest"
+_FIRST_PORT = 5000
 _DEFAULT_NETWORKS = frozenset({"bridge", "host", "none"})
 
 
@@ -164,7 +165,11 @@ class OwnEngine(Engine):
         super().__init__(sandbox.folder)
         self.sandbox = sandbox
         self.inside = sandbox.inside
-        self.daemon = Daemon(sandbox, apart=apart, extra=("--insecure-registry", NETWORK))
+        # BuildKit takes no address ranges, and speaks http only where the scheme says so
+        ports = range(_FIRST_PORT, _FIRST_PORT + 4)
+        insecure = (NETWORK, *(f"http://{sandbox.address}:{port}" for port in ports))
+        extra = tuple(word for host in insecure for word in ("--insecure-registry", host))
+        self.daemon = Daemon(sandbox, apart=apart, extra=extra)
         self.host = self.daemon.host
         self.tcp_host = self.daemon.tcp_host
 
@@ -203,7 +208,7 @@ class OwnEngine(Engine):
         self.sandbox.remove()
 
     def _new_registry(self, login: Login | None) -> Registry:
-        port = 5000 + len(self._registries)
+        port = _FIRST_PORT + len(self._registries)
         folder = self.folder / f"registry-{port}"
         return Registry(folder, address=self.sandbox.address, port=port, inside=self.inside, login=login)
 

@@ -43,6 +43,15 @@ def exporter_attrs(request: BuildRequest) -> dict[str, str]:
     return {"name": _csv(request.tags)} if request.tags else {}
 
 
+def cache_exports(request: BuildRequest) -> list[tuple[str, dict[str, str]]]:
+    """Kinds of caches to write, each with its attributes."""
+    exports: list[tuple[str, dict[str, str]]] = [("inline", {})] if request.inline_cache else []
+    if request.registry_cache is not None:
+        mode = "max" if request.registry_cache.all_stages else "min"
+        exports.append(("registry", {"ref": request.registry_cache.reference, "mode": mode}))
+    return exports
+
+
 def entitlements(request: BuildRequest) -> tuple[str, ...]:
     return ("network.host",) if request.network == "host" else ()
 

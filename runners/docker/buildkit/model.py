@@ -63,6 +63,14 @@ class Ulimit:
         return f"{self.name}={self.soft}:{self.hard}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryCache:
+    """A cache that the engine itself writes to a registry; not every engine can."""
+
+    reference: str
+    all_stages: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
     """One build. `dockerfile` is relative to `dockerfile_dir`, or to the context when that is None."""
@@ -92,6 +100,11 @@ class BuildRequest:
     cache_from: tuple[str, ...] = ()
     #: write what `cache_from` needs into the image itself
     inline_cache: bool = False
+    registry_cache: RegistryCache | None = None
+    #: False: nothing is left on the engine but its cache
+    exported: bool = True
+    #: what is built is not the Dockerfile as it is read but what this makes of it
+    edit: Callable[[bytes], bytes] | None = None
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     #: agent sockets by id; "default" is the one that a Dockerfile gets without naming one
     ssh: Mapping[str, str] = field(default_factory=dict)
@@ -164,5 +177,7 @@ class BuildOutcome:
     response: Mapping[str, str] = field(default_factory=dict)
     vertexes: tuple[VertexUpdate, ...] = ()
     resolved: tuple[ResolvedImage, ...] = ()
+    #: the Dockerfile, byte for byte as it was built
+    dockerfile: bytes = b""
     files_sent: int = 0
     bytes_sent: int = 0

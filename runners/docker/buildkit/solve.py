@@ -15,7 +15,7 @@ from typing import Any
 
 from taskengine.runner import Cancel
 
-from .attrs import entitlements, exporter_attrs, frontend_attrs
+from .attrs import cache_exports, entitlements, exporter_attrs, frontend_attrs
 from .call import Outgoing
 from .channel import Channel
 from .dial import Dial, EngineRefused
@@ -112,17 +112,22 @@ class _Build:
         attrs = {**frontend_attrs(request), **source.attrs}
         if source.upload is not None:
             attrs["context"] = f"http://buildkit-session/{self._session.ident}"
-        cache = pb.CacheOptions(Exports=[pb.CacheOptionsEntry(Type="inline")] if request.inline_cache else [])
+        exports = [pb.CacheOptionsEntry(Type=kind, Attrs=more) for kind, more in cache_exports(request)]
         return pb.SolveRequest(
             Ref=self._ref,
             Session=self._session.ident,
             Frontend="dockerfile.v0",
             FrontendAttrs=attrs,
-            Exporter="moby" if self._attempt.load is None else "docker",
+            Exporter=self._exporter(),
             ExporterAttrs=exporter_attrs(request),
             Entitlements=entitlements(request),
-            Cache=cache,
+            Cache=pb.CacheOptions(Exports=exports),
         )
+
+    def _exporter(self) -> str:
+        if not self._request.exported:
+            return ""
+        return "moby" if self._attempt.load is None else "docker"
 
     def _follow(self, status: Outgoing) -> None:
         try:
@@ -190,6 +195,7 @@ class _Build:
             digest=manifest,
             response=response,
             vertexes=vertexes,
+            dockerfile=self._attempt.source.dockerfile,
             resolved=resolved(vertexes, response),
             files_sent=self._session.sent.files,
             bytes_sent=self._session.sent.bytes,

@@ -41,6 +41,8 @@ def read_source(request: BuildRequest, guard: Callable[[bytes, BuildRequest], No
     home = request.context if request.dockerfile_dir is None else request.dockerfile_dir
     files = _dockerfile(home, request.dockerfile)
     name = posixpath.basename(request.dockerfile) or "Dockerfile"
+    if request.edit is not None:
+        files[name] = request.edit(files[name])
     guard(files[name], request)
     if isinstance(request.context, LocalDir) and request.context.excludes is not None:
         # an ignore file of the Dockerfile's own goes before the context's; the comment keeps it from being empty

@@ -13,6 +13,7 @@ from typing import Any
 
 from .failure import exit_code_of
 from .model import Progress, VertexLog, VertexStatus, VertexUpdate
+from .tally import is_import
 
 _KEPT_LINES = 20
 _KEPT_BYTES = 16 * 1024
@@ -56,7 +57,7 @@ class Watch:
 
     def culprit(self) -> VertexUpdate | None:
         """The vertex that made the build fail: others end with it, canceled, and are not to blame."""
-        failed = [v for v in self.vertexes() if v.error]
+        failed = [v for v in self.vertexes() if v.error and not is_import(v)]
         to_blame = [v for v in failed if "context canceled" not in v.error] or failed
         return next((v for v in to_blame if exit_code_of(v.error) is not None), to_blame[0] if to_blame else None)
 

@@ -127,7 +127,8 @@ def _finished(event: StepFinished) -> tuple[str, str]:
     if step.error_ignored:
         return f"{step.id}: failed after {seconds(step.duration)}, ignored: {step.message}", "warning"
     if step.status is StepStatus.SUCCEEDED:
-        return f"{step.id}: finished in {seconds(step.duration)}", "info"
+        note = f" ({step.note})" if step.note else ""
+        return f"{step.id}: finished in {seconds(step.duration)}{note}", "info"
     if step.status is StepStatus.SKIPPED:
         return f"{step.id}: skipped", "info"
     why = f": {step.message}" if step.message else ""

@@ -27,6 +27,7 @@ class StepState:
     done: int = 0
     retry_at: float | None = None
     message: str = ""
+    note: str = ""
     error_ignored: bool = False
 
 
@@ -68,6 +69,7 @@ class RunState:
             record = event.record
             step = self._step(record.id)
             step.status, step.duration, step.message = record.status, record.duration, record.message
+            step.note = plain_text(record.note)
             step.attempt, step.error_ignored, step.retry_at = record.attempts, record.error_ignored, None
             self.running.pop(step.id, None)
             self.finished += 1

@@ -83,7 +83,9 @@ def _remark(step: StepRecord) -> str:
 
 
 def _message(step: StepRecord) -> list[str]:
-    """What went wrong, as a line of its own below the step's row."""
+    """What went wrong, as a line of its own below the step's row; else what is worth knowing of it."""
+    if step.note and step.status is StepStatus.SUCCEEDED and not step.error_ignored:
+        return [f"    {plain_text(step.note)[:100]}"]
     if not step.message or (step.status is StepStatus.SUCCEEDED and not step.error_ignored):
         return []
     return [f"    {plain_text(step.message.split(chr(10))[0])[:100]}"]

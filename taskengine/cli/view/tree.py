@@ -111,7 +111,7 @@ def _detail(state: RunState, step: StepState, now: float) -> list[Segment]:
     elif step.status is StepStatus.SUCCEEDED and step.error_ignored:
         out.append((f"failed, ignored: {step.message}", "warn"))
     elif step.status is StepStatus.SUCCEEDED:
-        out.append((f"{step.cached} cached" if step.cached else "", "dim"))
+        out.append((step.note or (f"{step.cached} cached" if step.cached else ""), "dim"))
     else:
         out.append((step.message or step.status.value, "bad" if step.status is StepStatus.FAILED else "dim"))
     return out

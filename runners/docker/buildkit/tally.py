@@ -1,0 +1,77 @@
+"""How much of a build was cached, and what became of the caches it was told to use: read from its vertexes. Pure.
+
+A step is an instruction that makes something (RUN, COPY, ADD, WORKDIR). FROM makes nothing, and neither do the chores
+that BuildKit numbers among its vertexes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .model import VertexUpdate
+
+_STEP = re.compile(r"\[(?!internal\]|auth\])(?:[^\]]* )?\d+/\d+\] (?!FROM )")
+_IMPORT = "importing cache manifest from "
+_MISSING = re.compile(r"not found|404|manifest unknown|name unknown", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Import:
+    """A cache that the build was told to use. `is_missing`: there is none; else `error` says why it was not read."""
+
+    reference: str
+    error: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        return _MISSING.search(self.error) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """`missed` are the steps that were carried out although all that they stand on was cached: where the cache ended,
+    in each branch of the build."""
+
+    cached: int = 0
+    total: int = 0
+    missed: tuple[str, ...] = ()
+    imports: tuple[Import, ...] = ()
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of a build for several platforms. A cache counts as read when any of them read it."""
+        imports = {one.reference: one for one in (*self.imports, *other.imports)}
+        imports |= {one.reference: one for one in (*self.imports, *other.imports) if not one.error}
+        return Tally(
+            cached=self.cached + other.cached,
+            total=self.total + other.total,
+            missed=tuple(dict.fromkeys((*self.missed, *other.missed))),
+            imports=tuple(imports.values()),
+        )
+
+    @property
+    def words(self) -> str:
+        """One sentence; empty where there were no steps, or none of them was cached."""
+        if not self.cached:
+            return ""
+        counted = f"{self.cached} of {self.total} steps cached"
+        return f"nothing changed: {counted}" if self.cached == self.total else counted
+
+
+def tally(vertexes: Iterable[VertexUpdate]) -> Tally:
+    known = {vertex.digest: vertex for vertex in vertexes}
+    steps = [v for v in known.values() if _STEP.match(v.name) and (v.cached or v.completed is not None)]
+    ran = {v.digest for v in steps if not v.cached}
+    missed = [v.name for v in steps if v.digest in ran and not ran.intersection(v.inputs)]
+    imports = [
+        Import(reference=v.name.removeprefix(_IMPORT), error=v.error)
+        for v in known.values()
+        if v.name.startswith(_IMPORT)
+    ]
+    return Tally(cached=len(steps) - len(ran), total=len(steps), missed=tuple(missed), imports=tuple(imports))
+
+
+def is_import(vertex: VertexUpdate) -> bool:
+    """Whether the vertex reads a cache: its errors fail no build."""
+    return vertex.name.startswith(_IMPORT)

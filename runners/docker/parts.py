@@ -1,0 +1,147 @@
+"""Joins images of this engine into one index in a registry: the engine pushes each, we write what binds them.
+
+An engine pushes by tag only. So each image goes out under a tag of its own (`1.0.acr-task.linux-arm64`), which is taken
+away again where the registry can; the index names them by digest. Must not know builds or steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from runners.docker.engine import Engine
+from runners.docker.failure import fail
+from runners.docker.push import Pushed, Pusher
+from taskengine.errors import Interrupted, TaskEngineError
+from taskengine.registry.digest import digest_of
+from taskengine.registry.failure import NotFound
+from taskengine.registry.mediatype import OCI_INDEX
+from taskengine.registry.reference import ImageReference
+from taskengine.runner import Cancel
+from taskengine.runs.model import ImageResult, Reason
+
+if TYPE_CHECKING:
+    from taskengine.registry.client import RegistryClient
+    from taskengine.registry.content import Descriptor, Manifest
+
+_LONGEST_TAG = 128
+#: another run may move the tag of a part between our push and our look at it
+_TRIES = 3
+
+Progress = Callable[[dict[str, Any]], None]
+Retrying = Callable[[int, float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """An image of the engine: `name` tells it apart from its siblings, `platform` is what it runs on, where said."""
+
+    image_id: str
+    name: str
+    platform: str = ""
+    size: int = 0
+
+
+class Joiner:
+    """Thread-safe."""
+
+    def __init__(self, api: Engine, pusher: Pusher, registry: Callable[[], RegistryClient]) -> None:
+        self._api = api
+        self._pusher = pusher
+        self._registry = registry
+
+    def push(
+        self, image: str, parts: Sequence[Part], *, cancel: Cancel, progress: Progress, retrying: Retrying
+    ) -> Pushed:
+        """Push the parts and, under the name `image`, the index of them. Raises StepFailed."""
+        target = ImageReference.parse(image)
+        try:
+            with self._registry() as opened:
+                client = opened.bound(cancel=cancel)
+                entries = [
+                    self._part(client, target, part, cancel=cancel, progress=progress, retrying=retrying)
+                    for part in parts
+                ]
+                document = {
+                    "schemaVersion": 2,
+                    "mediaType": OCI_INDEX,
+                    "manifests": [entry.as_json() for entry in entries],
+                }
+                raw = json.dumps(document, separators=(",", ":")).encode()
+                digest = digest_of(raw)
+                was_there = _digest_at(client, target) == digest
+                if not was_there:
+                    client.put_manifest(target, raw, OCI_INDEX)
+        except Interrupted as error:
+            raise fail(Reason.CANCELED, f"canceled while pushing {image}") from error
+        except TaskEngineError as error:
+            hint = error.hint or ""
+            raise fail(
+                Reason.PUSH, f"the index of {image} was not written: {error.message}",
+                hint=f"{hint}; acr-task writes it itself, so this machine must reach the registry".lstrip("; "),
+            ) from error  # fmt: skip
+        size = sum(part.size for part in parts)
+        return Pushed(image=ImageResult(reference=image, digest=digest, size=size, pushed=True), was_there=was_there)
+
+    def _part(
+        self,
+        client: RegistryClient,
+        target: ImageReference,
+        part: Part,
+        *,
+        cancel: Cancel,
+        progress: Progress,
+        retrying: Retrying,
+    ) -> Descriptor:
+        there = target.with_tag(part_tag(target.tag, part.name))
+        for _ in range(_TRIES):
+            with self._tagged(part.image_id, there):
+                done = self._pusher.push(there.normalised, cancel=cancel, progress=progress, retrying=retrying)
+            manifest = client.manifest(there.with_digest(done.image.digest))
+            if _holds(manifest, part.image_id):
+                break
+        else:
+            raise fail(
+                Reason.PUSH, f"{there.familiar} was changed by somebody else again and again",
+                hint="do two runs push the same tag at once?",
+            )  # fmt: skip
+        with contextlib.suppress(TaskEngineError):  # many registries cannot delete a tag: then it stays
+            client.delete(there)
+            # some delete what the tag stands for as well
+            client.put_manifest(replace(there, tag="", digest=manifest.digest), manifest.raw, manifest.media_type)
+        return replace(manifest.descriptor, platform=part.platform, artifact_type="", annotations={})
+
+    @contextlib.contextmanager
+    def _tagged(self, image_id: str, reference: ImageReference) -> Any:
+        from docker.errors import APIError
+
+        self._api.tag(image_id, reference.name, reference.tag)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(APIError):  # another run with the same image was first
+                self._api.remove_image(reference.normalised, noprune=True)
+
+
+def part_tag(tag: str, name: str) -> str:
+    """The tag under which a part travels."""
+    end = f".acr-task.{name.replace('/', '-')}"
+    if len(tag) + len(end) <= _LONGEST_TAG:
+        return f"{tag}{end}"
+    return "acr-task." + hashlib.sha256(f"{tag}{end}".encode()).hexdigest()[:32]
+
+
+def _digest_at(client: RegistryClient, reference: ImageReference) -> str:
+    try:
+        return client.resolve(reference).digest
+    except NotFound:
+        return ""
+
+
+def _holds(manifest: Manifest, image_id: str) -> bool:
+    """Whether it is this image's: an engine knows an image by its configuration, or by its manifest."""
+    return image_id in (manifest.digest, manifest.config.digest if manifest.config else "")
