@@ -86,6 +86,8 @@ def _machine(api: Any, using: Settings) -> Machine:
         return wiring.runner_for(context, using, logins=logins, contexts=contexts)  # type: ignore[arg-type]
 
     def uploaded(leased: LeasedRun, into: Path, cancel: Cancel) -> None:
+        import shutil
+
         from taskengine.context.archive import unpack
         from taskengine.context.model import Deadline, Limits
 
@@ -93,6 +95,8 @@ def _machine(api: Any, using: Settings) -> Machine:
         api.context(leased.worker, leased.run, epoch=leased.epoch, into=archive)
         staging = into.with_suffix(".new")
         limits = Limits()
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that died while it unpacked
+        staging.mkdir(mode=0o700)
         with archive.open("rb") as file:
             unpack(
                 file, staging, limits=limits, deadline=Deadline(limits.seconds, cancel), shown="the uploaded context"

@@ -18,6 +18,7 @@ TABLE = {
         "Show what an image was made from, and what has moved since.",
     ),
     "image": ("taskengine.cli.image:image", "Look at images in registries, copy and delete them."),
+    "serve": ("taskengine.cli.serve:serve", "Store tasks, queue runs and carry them out, for others too."),
     "worker": ("taskengine.cli.worker:worker", "Take runs from a service and carry them out here."),
     "doctor": ("taskengine.cli.doctor:doctor", "Check what this machine lacks, and say how to mend it."),
     "completion": ("taskengine.cli.completion:completion", "Print the completion script of a shell."),

@@ -316,6 +316,7 @@ class WorkerLoop:
             changed, self._state = state != self._state, state
             self._freed.notify_all()
         if changed:
+            self._heartbeat()  # a worker that just became ready must not wait for its next beat to be given work
             self._parts.say("ready" if self._health.is_fit else f"takes no runs: {self._health.why}")
 
     # the end
