@@ -1,1 +1,1 @@
-"""Those who ask for runs: commits, timers, base images. Empty until the issue that brings them."""
+"""Those who ask for runs: commits, timers, base images. Knows the service's store, and no runner."""

@@ -1,7 +1,7 @@
 """Five-field cron schedules, as timers have them: minute, hour, day of month, month, day of week. Pure.
 
-The dialect is crontab(5)'s: lists, ranges, steps, names of months and weekdays, 0 and 7 are Sunday; when both days are
-restricted, either will do. Must not know tasks or the clock.
+Lists, ranges, steps, names of months and weekdays; 0 and 7 are Sunday. When a schedule fires is said by
+`triggers/cron.py`. Must not know tasks or the clock.
 """
 
 from __future__ import annotations
