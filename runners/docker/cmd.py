@@ -28,6 +28,9 @@ from taskengine.runs.model import Reason, StepResult
 GRACE = 2
 #: seconds after which a canceled step gives up on an engine that does not answer
 _GIVE_UP = 10
+#: the system call that waits for signals, as x86-64, arm64 and their 32-bit programs number it. Where a number is
+#: another call's, a program merely gets its grace
+_SIGNAL_WAITS = frozenset({"128", "137", "177", "421"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,17 +259,20 @@ class Containers:
         threading.Thread(target=guard, name="stop-guard", daemon=True).start()
 
     def stop(self, container: str) -> None:
-        """Stop a container: SIGTERM, `GRACE` seconds, SIGKILL. Quiet when it is gone or the engine is.
+        """Stop a container: SIGTERM, or the signal that it was told to be stopped by; `GRACE` seconds; SIGKILL. Quiet
+        when it is gone or the engine is.
 
-        A program that is the first of its container and does not ask for SIGTERM never gets it: where that can be seen,
-        nobody waits for it.
+        A program that is the first of its container and does not ask for the signal never gets it: where that can be
+        seen, nobody waits for it.
         """
         import requests
         from docker.errors import APIError
 
         with contextlib.suppress(APIError, requests.RequestException, OSError):
-            process = int(self._api.inspect_container(container)["State"]["Pid"])
-            deaf = is_deaf(Path(f"/proc/{process}"), container, signal.SIGTERM)
+            found = self._api.inspect_container(container)
+            number = stop_signal(str((found.get("Config") or {}).get("StopSignal") or ""))
+            process = Path(f"/proc/{int(found['State']['Pid'])}")
+            deaf = number is not None and is_deaf(process, container, number)
             self._api.stop(container, timeout=0 if deaf else GRACE)
 
 
@@ -275,17 +281,31 @@ def _go_on(cancel: Cancel) -> None:
         raise fail(Reason.CANCELED, "canceled before its container was started")
 
 
+def stop_signal(name: str) -> signal.Signals | None:
+    """The signal that stops a container, out of its STOPSIGNAL (`SIGINT`, `INT`, `2`); None for one not known here."""
+    name = name.strip().upper()
+    try:
+        if name.isdecimal():
+            return signal.Signals(int(name))
+        return signal.Signals[f"SIG{name.removeprefix('SIG')}"] if name else signal.SIGTERM
+    except (KeyError, ValueError):
+        return None
+
+
 def is_deaf(process: Path, container: str, number: signal.Signals) -> bool:
-    """Whether the first process of a container is known not to catch a signal. False when it cannot be seen: on a far
-    engine, whose process numbers mean nothing here (the control group tells whether it is the container's)."""
+    """Whether the first process of a container is known neither to catch a signal nor to wait for it, as `--init` and
+    programs like tini do with all of them. False when it cannot be seen: on a far engine, whose process numbers mean
+    nothing here (the control group tells whether it is the container's)."""
     try:
         if container not in (process / "cgroup").read_text():
             return False
         fields = dict(line.partition(":")[::2] for line in (process / "status").read_text().splitlines())
-        caught = int(fields["SigCgt"].strip(), 16)
+        heard = int(fields["SigCgt"].strip(), 16) | int(fields["SigBlk"].strip(), 16)
+        # what a process waits for counts neither as caught nor, meanwhile, as blocked
+        waits = (process / "syscall").read_text().partition(" ")[0] in _SIGNAL_WAITS
     except (OSError, KeyError, ValueError):
         return False
-    return not caught & (1 << (number - 1))
+    return not waits and not heard & (1 << (number - 1))
 
 
 _SIGNALS = {137: "killed (SIGKILL)", 139: "crashed (SIGSEGV)", 143: "terminated (SIGTERM)", 134: "aborted (SIGABRT)"}

@@ -217,6 +217,24 @@ def test_a_timeout_stops_the_container_itself(run_task: RunTask, engine: Engine)
     assert done.labels_left == NOTHING
 
 
+@pytest.mark.parametrize(("option", "name"), [("", "TERM"), ("--init", "TERM"), ("--stop-signal SIGINT", "INT")])
+def test_a_step_that_is_stopped_has_time_to_clean_up_whatever_hears_the_signal(
+    run_task: RunTask, option: str, name: str
+) -> None:
+    done = run_task(
+        f"""
+steps:
+  - id: long
+    cmd: {option} busybox:1 sh -c 'trap "sleep 0.5; echo cleaned; exit 0" {name}; touch up; sleep 60 & wait'
+    when: ["-"]
+  - id: bad
+    cmd: busybox:1 sh -c 'until [ -e up ]; do :; done; exit 9'
+    when: ["-"]
+"""
+    )
+    assert (done.step("long").status.value, done.text("long")) == ("canceled", "cleaned\n")
+
+
 def test_a_failing_step_stops_the_steps_that_run_beside_it(run_task: RunTask) -> None:
     done = run_task(
         """
