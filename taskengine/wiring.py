@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from taskengine.journals import any_journal, data_folder, journal_folder
 
@@ -147,6 +147,14 @@ def sweep_run(using: Settings, key: str) -> None:
     shutil.rmtree(using.contexts / key, ignore_errors=True)
     for left in (using.journals / f"{key}.json", using.journals / f"{key}.context.json"):
         left.unlink(missing_ok=True)
+
+
+def pack_context(folder: Path, out: IO[bytes], *, extra: Mapping[str, bytes], ignores: str = "") -> None:
+    """Write a local folder as the archive that a server takes: what of it travels is what would fill a run's workspace
+    here. `extra` are further files; `ignores` is a file whose rules go before those of .dockerignore."""
+    from runners.docker.workspace import archive
+
+    archive(folder, out, extra=extra, ignores=ignores)
 
 
 def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ import io
 import os
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from runners.docker.buildkit.ignore import IgnoreMatcher, parse_lines
@@ -56,6 +57,35 @@ def pack(folder: Path, *, prefix: str, stop: Callable[[], bool] = lambda: False)
             producer.join()
     if failure:
         raise failure[0]
+
+
+def archive(
+    folder: Path, out: IO[bytes], *, extra: Mapping[str, bytes] = MappingProxyType({}), ignores: str = ""
+) -> None:
+    """Write the folder as a compressed archive, the same bytes for the same files. Raises InvalidInput for unreadable
+    files.
+
+    `extra` are further files, which go before those of the folder, whatever the rules say. `ignores` names the file
+    whose rules hold in place of those of .dockerignore.
+    """
+    import gzip
+
+    if not folder.is_dir():
+        raise InvalidInput(f"the context {folder} is not a folder")
+    top = Folder(folder)
+    lines = (*DEFAULT_IGNORES, *(ignore_file(top, ignores) or ())) if ignores else ignore_lines(top)
+    rules = IgnoreMatcher(lines)
+    with (
+        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for name, data in sorted(extra.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            tar.addfile(info, io.BytesIO(data))
+        for relative, entry in _walk(folder, "", rules):
+            if relative not in extra:
+                _add(tar, entry, relative, lambda: False)
 
 
 class Stopped(Exception):

@@ -13,6 +13,7 @@ import click
 from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import PATH, Command, Option, output_option
 from taskengine.cli.run import SHOW, display_options, ssh_option
+from taskengine.cli.server.quick import Where, server_options
 
 if TYPE_CHECKING:
     from taskengine.errors import InvalidInput
@@ -64,6 +65,7 @@ _OUTPUTS = {"text": "text", "json": "result", "events": "json"}
 @click.option("--no-logs", cls=Option, is_flag=True, help="The same as --quiet.")
 @ssh_option
 @attach_options
+@server_options
 @click.option(
     "--oci-labels/--no-oci-labels",
     cls=Option,
@@ -96,6 +98,7 @@ def build(
     no_logs: bool,
     ssh: tuple[str, ...],
     attach: Attach,
+    where: Where,
     oci_labels: bool,
     labels: tuple[str, ...],
     output: str,
@@ -128,6 +131,20 @@ def build(
     environ = wiring.settings().environ
     args = option.build_args(build_arg, environ)
     secret_args = option.build_args(secret_build_arg, environ, name="--secret-build-arg")
+    if (server := where.target()) is not None:
+        from taskengine.cli.server import quick
+        from taskengine.cli.server.image import Image, of_build
+
+        local = {"--id": run_id, "--ssh": ssh, "--provenance": attach.provenance, "--sbom": attach.sbom}
+        quick.only_local(local | {"--label": labels})
+        image = Image(
+            tags=tags, registry=registry, build_args=args, secret_args=secret_args, target=target,
+            platform=platform, no_cache=no_cache, push=not no_push,
+        )  # fmt: skip
+        _warn(tags, secret_build_arg, no_push=no_push)
+        asked = of_build(image, context, file, timeout=option.duration("--timeout", timeout) if timeout else None)
+        shown = Display(output=_OUTPUTS[output], quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir)
+        return quick.submit(server, asked, where, shown, {})
     agents = option.ssh_agents(ssh, environ)
     folder, dockerfile, files = place(context, file)
     seconds = option.duration("--timeout", timeout) if timeout else None
@@ -145,10 +162,7 @@ def build(
             timeout=seconds,
         )
     )
-    if not tags and not no_push:
-        print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
-    if secret_build_arg:
-        print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
+    _warn(tags, secret_build_arg, no_push=no_push)
     return submit(
         Source(text=text, name="build", context=folder),
         TaskOptions(registry=registry, platform=platform, run_id=run_id),
@@ -158,6 +172,13 @@ def build(
         extra=Extra(build_args=secret_args, build_files=files, image_labels=oci_labels),
         attach=replace(attach, is_made=True),
     )
+
+
+def _warn(tags: tuple[str, ...], secret_args: tuple[str, ...], *, no_push: bool) -> None:
+    if not tags and not no_push:
+        print("warning: no name was given with -t, so nothing is pushed", file=sys.stderr)
+    if secret_args:
+        print("warning: build arguments can be read in the image's history; use a secret mount", file=sys.stderr)
 
 
 def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:

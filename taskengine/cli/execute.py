@@ -71,8 +71,8 @@ def carry_out(
 
     cancel = Cancel()
     ambient = Ambient.system()
-    out = Pipe(sys.stdout.buffer, on_lost=lambda: _later(cancel, "nobody reads the output any more"))
-    folder = _log_folder(display.log_dir)
+    out = Pipe(sys.stdout.buffer, on_lost=lambda: later(cancel.set, "nobody reads the output any more"))
+    folder = log_folder(display.log_dir)
     view = view_for(display, out)
     log = view if folder is None else TeeSink(view, folder)
     runner = wiring.runner_for(context, wiring.settings())
@@ -91,20 +91,25 @@ def carry_out(
             mask=mask,
             max_parallel=limits.max_parallel or MAX_PARALLEL,
         )
+    show_end(record, display, out, folder, git or {})
+    code = exit_code(record, interrupted=interrupts.seen)
+    done = after(record) if after is not None and not interrupts.seen else 0
+    return code or done
+
+
+def show_end(record: RunRecord, display: Display, out: Pipe, folder: FileLog | None, git: Mapping[str, str]) -> None:
+    """The last words about a run, in the form that was asked for; closes the folder of logs."""
     if folder is not None:
         folder.close()
         if folder.failure:
             print(f"warning: {folder.failure}", file=sys.stderr)
     if display.output == "text":
-        _conclude(record, display, live=_is_live(display), git=git or {})
+        _conclude(record, display, live=_is_live(display), git=git)
     elif display.output == "result":
         from taskengine.cli.view.form import json_text
         from taskengine.cli.view.result import result_json
 
-        out.write((json_text(result_json(record, git or {})) + "\n").encode())
-    code = exit_code(record, interrupted=interrupts.seen)
-    done = after(record) if after is not None and not interrupts.seen else 0
-    return code or done
+        out.write((json_text(result_json(record, git)) + "\n").encode())
 
 
 def exit_code(record: RunRecord, *, interrupted: bool) -> int:
@@ -174,7 +179,7 @@ class _Listener:
         self._warnings = ()
 
 
-def _log_folder(name: str) -> FileLog | None:
+def log_folder(name: str) -> FileLog | None:
     """`--log-dir`: each step's output as a file of its own, byte for byte."""
     if not name:
         return None
@@ -189,9 +194,9 @@ def _log_folder(name: str) -> FileLog | None:
         ) from error
 
 
-def _later(cancel: object, reason: str) -> None:
+def later(cancel: Callable[[str], object], reason: str) -> None:
     """Cancel from a thread of its own: whoever finds the output gone may hold locks that listeners want."""
-    threading.Thread(target=cancel.set, args=(reason,), daemon=True).start()  # type: ignore[attr-defined]
+    threading.Thread(target=cancel, args=(reason,), daemon=True).start()
 
 
 def absolute(folder: str | None) -> str | None:

@@ -34,11 +34,13 @@ class Interrupts:
         stop: Callable[[], None],
         kill: Callable[[], None],
         leave: Callable[[int], Any] = os._exit,
+        farewell: Callable[[], str] = lambda: "stopped at once; the next acr-task removes what may be left",
     ) -> None:
         self._view = view
         self._stop = stop
         self._kill = kill
         self._leave = leave
+        self._farewell = farewell
         self._notes: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._before: dict[int, Any] = {}
         self._thread = threading.Thread(target=self._act, name="interrupts", daemon=True)
@@ -73,5 +75,5 @@ class Interrupts:
         last.start()
         last.join(LAST_WORDS)
         with contextlib.suppress(OSError):
-            print("stopped at once; the next acr-task removes what may be left", file=sys.stderr, flush=True)
+            print(self._farewell(), file=sys.stderr, flush=True)
         self._leave(INTERRUPTED)

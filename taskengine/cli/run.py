@@ -10,9 +10,11 @@ import click
 from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import FOLDER, PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, duration, ssh_agents, task_options
+from taskengine.cli.server.quick import Where, server_options
 from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from taskengine.cli.server.quick import Quick
     from taskengine.cli.source import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,6 +97,8 @@ ssh_option = click.option(
 )
 @ssh_option
 @attach_options
+@server_options
+@click.option("--no-logs", cls=Option, section=SHOW, is_flag=True, help="The same as --quiet.")
 @output_option("text", "json", help="'json' prints events and log lines as JSON lines.", section=SHOW)
 @display_options
 def run(
@@ -108,6 +112,8 @@ def run(
     allow_registry_logins: bool | None,
     ssh: tuple[str, ...],
     attach: Attach,
+    where: Where,
+    no_logs: bool,
     output: str,
     quiet: bool,
     no_color: bool,
@@ -116,7 +122,8 @@ def run(
     """Run a task now; its log goes to standard output.
 
     CONTEXT is a folder whose content becomes the workspace, or the address of a repository, an archive or an
-    artifact, which is fetched; /dev/null is none. It defaults to FILE's folder. Exit code 0: succeeded, 1: the run
+    artifact, which is fetched; /dev/null is none. It defaults to FILE's folder. Where a server is configured
+    ('acr-task login', or ACR_TASK_SERVER), the task runs there, and looks the same. Exit code 0: succeeded, 1: the run
     failed, timed out or was canceled, 2: the input is wrong, 3: the engine, or a registry or server that the command or
     the failed step needs, cannot be reached, 130: interrupted.
     """
@@ -125,11 +132,22 @@ def run(
     from taskengine.cli.submit import Grants, submit
 
     seconds = duration("--timeout", timeout) if timeout else None
+    display = Display(output=output, quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir)
+    if (target := where.target()) is not None:
+        from taskengine.cli.origin import git_of
+        from taskengine.cli.server import quick
+
+        local = {"--max-parallel": max_parallel, "--ssh": ssh}
+        quick.only_local(local | {"--provenance": attach.provenance, "--sbom": attach.sbom})
+        wanted = {"docker-socket": allow_docker_socket, "registry-logins": allow_registry_logins}
+        grants = tuple(name for name, allowed in wanted.items() if allowed)
+        asked = remote_of(paths, file, cmd, options, seconds, grants)
+        return quick.submit(target, asked, where, display, git_of(options))
     source = source_of(paths, file, cmd, seconds)
     return submit(
         source,
         options,
-        display=Display(output=output, quiet=quiet, no_color=no_color, log_dir=log_dir),
+        display=display,
         limits=Limits(timeout=seconds, max_parallel=max_parallel),
         grants=Grants(
             docker_socket=allow_docker_socket,
@@ -138,6 +156,25 @@ def run(
         ),
         attach=attach,
     )
+
+
+def remote_of(
+    paths: tuple[str, ...], file: str | None, cmd: str | None, options: TaskOptions, timeout: int | None,
+    grants: tuple[str, ...],
+) -> Quick:  # fmt: skip
+    """The same for a server, which fetches contexts that are no folders of this machine itself."""
+    from taskengine.cli.server import quick
+    from taskengine.cli.source import STDIN
+
+    named = cmd is not None or file is not None
+    context = paths[-1] if len(paths) == (1 if named else 2) else None
+    if not named and len(paths) == 1 and paths[0] != STDIN and quick.is_address(paths[0]):
+        context = paths[0]
+    if context is None or (cmd is not None and file is not None) or not (context == STDIN or quick.is_address(context)):
+        return quick.of_run(source_of(paths, file, cmd, timeout), options, timeout=timeout, grants=grants)
+    text_first = not named and len(paths) == 2
+    name = paths[0] if text_first else file
+    return quick.of_context(name, cmd, context, options, timeout=timeout, grants=grants, text_first=text_first)
 
 
 def source_of(paths: tuple[str, ...], file: str | None, cmd: str | None, timeout: int | None) -> Source:

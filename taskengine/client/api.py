@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -122,7 +122,7 @@ class ServiceApi:
 
     # uploads
 
-    def upload(self, file: BufferedReader, *, progress: Callable[[int], None] = lambda _: None) -> str:
+    def upload(self, file: BufferedReader | BufferedRandom, *, progress: Callable[[int], None] = lambda _: None) -> str:
         """Send a file, in pieces that go on where a broken connection left off; returns what a run calls it."""
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.seek(0, 2)

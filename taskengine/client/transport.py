@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from taskengine.errors import InvalidInput, Location, Problem, TaskEngineError, Unreachable
+from taskengine.errors import InvalidInput, Location, Problem, Severity, TaskEngineError, Unreachable
 
 if TYPE_CHECKING:
     import requests
@@ -146,7 +146,7 @@ class Transport:
             return Unreachable(f"the server {self.url}: {message}", hint=hint)
         if response.status_code in (401, 403) and hint is None:
             hint = f"log in with: acr-task login {self.url}"
-        if problems := _problems(said.get("problems")):
+        if problems := problems_of(said.get("problems")):
             from taskengine.errors import InvalidTask
 
             return InvalidTask(problems)
@@ -157,8 +157,8 @@ class Transport:
         return error
 
 
-def _problems(said: Any) -> tuple[Problem, ...]:
-    """The problems of a task's text, as the service lists them."""
+def problems_of(said: Any) -> tuple[Problem, ...]:
+    """The problems of a task's text, or of a request's fields, as the service lists them."""
     found = []
     for one in said if isinstance(said, list) else ():
         if not isinstance(one, dict):
@@ -169,10 +169,12 @@ def _problems(said: Any) -> tuple[Problem, ...]:
             location = Location(
                 file=str(place.get("file", "")), line=int(place.get("line", 1)), column=int(place.get("column", 1))
             )
+        message, path = str(one.get("message", "")), one.get("path")
         found.append(
             Problem(
-                code=str(one.get("code", "")), message=str(one.get("message", "")), location=location,
+                code=str(one.get("code", "")), message=f"{path}: {message}" if path else message, location=location,
                 hint=one.get("hint"), source_line=one.get("sourceLine"),
+                severity=Severity.WARNING if one.get("severity") == "warning" else Severity.ERROR,
             )
         )  # fmt: skip
     return tuple(found)
