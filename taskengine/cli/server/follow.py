@@ -17,7 +17,7 @@ from taskengine.client.api import Document, Ended, Output, ServiceApi
 from taskengine.errors import TaskEngineError, Unreachable
 from taskengine.logs.sink import TeeSink
 from taskengine.runs.decode import record_of
-from taskengine.runs.event import Event, RunFinished, StepFinished, StepRetrying
+from taskengine.runs.event import Event, RunFinished, RunStarted, StepFinished, StepRetrying
 from taskengine.runs.model import RunRecord, RunStatus, StepRecord, StepStatus
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def followed(
 ) -> RunRecord:
     """Hand all that a run says to the view and the log, through connections that break, and return how it ended."""
     said: RunRecord | None = None
+    began = False
     connection = _Connection(api.to.url, view)
     with _Waiting(api, run, view) as waiting:
         for item in api.follow(run, on_break=connection.broke):
@@ -77,6 +78,10 @@ def followed(
             else:
                 if isinstance(item, RunFinished):
                     said = item.record
+                elif isinstance(item, RunStarted):
+                    if began:
+                        view.say("the run begins again: its worker was lost, or could not carry it out", "warning")
+                    began = True
                 _tell(item, view, log)
             if stop():
                 break

@@ -40,7 +40,7 @@ class Target:
 
 def address(text: str) -> str:
     """A server's address as it is kept: with a scheme, without a slash at its end. Raises InvalidInput."""
-    given = text.strip().rstrip("/")
+    given = text.strip()
     if "://" not in given:
         host = given.partition("/")[0]
         name = host if host.count(":") > 1 and not host.startswith("[") else host.rpartition(":")[0] or host
@@ -55,7 +55,7 @@ def address(text: str) -> str:
     if "@" in parts.netloc:
         # The text is not repeated: what stands before the @ may be a secret.
         raise InvalidInput("a server's address holds no login", hint="give the token on its own")
-    return given
+    return given.rstrip("/")
 
 
 def configured(environ: Mapping[str, str], data_dir: Path) -> Target | None:
