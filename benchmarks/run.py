@@ -11,7 +11,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import engine_bench, plan_bench
+from benchmarks import engine_bench, plan_bench, wave_bench
 from benchmarks.measure import Result, table
 
 HEAD = """\
@@ -37,7 +37,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.row and (given.only == "plan" or given.write is not None):
         parser.error("--row measures some rows of the engine's: not with --only plan, and no page is written of it")
-    plan: list[Result] = [] if given.only == "engine" or given.row else plan_bench.measure(rounds=given.rounds)
+    plan: list[Result] = []
+    if given.only != "engine" and not given.row:
+        plan = [*plan_bench.measure(rounds=given.rounds), *wave_bench.measure(rounds=given.rounds)]
     engine, about = ([], {}) if given.only == "plan" else engine_bench.measure(rounds=given.rounds, rows=given.row)
     text = _page(plan, engine, about, given.rounds)
     print(text)
