@@ -51,6 +51,7 @@ from runners.docker.progress import BuildLog
 from runners.docker.remote import fetch_context, is_remote, remote_dockerfile
 from runners.docker.rounds import Made, Rounds
 from runners.docker.scope import Scope
+from runners.docker.secretarg import exposed, warning
 from runners.docker.workspace import DEFAULT_IGNORES, ignore_file, ignore_lines
 from taskengine.errors import InvalidInput
 from taskengine.plainfile import Folder, LeadsOut
@@ -105,6 +106,7 @@ class Builder:
         self._buildkit: BuildKit | None = None
         self._classic: ClassicBuilder | None = None
         self._pristine = True
+        self._told: frozenset[str] = frozenset()  # steps that were warned of secrets in their images' history
 
     def workspace_may_change(self) -> None:
         """A step that can write to the workspace is about to start: from now on only the workspace tells the truth."""
@@ -120,11 +122,18 @@ class Builder:
         request = self._request(step, line, fetched, self._further(step, line, attempt, now))
         self._tell_what_is_missing(line, step, attempt, now, has_buildkit=isinstance(client, BuildKit))
         targets = _cache_targets(line)
+
+        def tell_exposed(names: tuple[str, ...]) -> None:
+            with self._lock:
+                told, self._told = step.id in self._told, self._told | {step.id}
+            if not told:
+                attempt.emit(Notice(at=now(), message=warning(names), level="warning", step=step.id))
+
         log = BuildLog(step.id, attempt, now)
         try:
             made = self._rounds.run(
                 step.id, request, targets, client,
-                lambda one, seen: self._build(client, one, attempt.cancel, _both(log.progress, seen)),
+                lambda one, seen: self._build(client, one, attempt.cancel, _both(log.progress, seen), tell_exposed),
                 attempt,
             )  # fmt: skip
         except BuildCanceled:
@@ -147,8 +156,13 @@ class Builder:
         request: BuildRequest,
         cancel: Cancel,
         progress: Callable[[Progress], None],
+        tell_exposed: Callable[[tuple[str, ...]], None],
     ) -> tuple[BuildOutcome, tuple[Dependency, ...]]:
         source = client.read(request)
+        # secret build arguments of the command line are the user's own choice, and were warned of there
+        line_args = {name: text for name, text in request.build_args.items() if name not in self._context.build_args}
+        if names := exposed(source.dockerfile, line_args, self._context.secrets):
+            tell_exposed(names)
         engine_platform = next(iter(client.platforms), "")
         found = understood(source.dockerfile, request, engine_platform)
         # a BuildKit of its own knows nothing of the engine's store either

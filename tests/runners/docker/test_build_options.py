@@ -316,3 +316,31 @@ def test_a_key_that_cannot_be_used_is_told(build: Build, tmp_path: Path) -> None
 
 def test_every_option_of_the_table_has_its_case() -> None:
     assert {o.name for o in BUILD_OPTIONS if not o.refused and not o.ignored} == set(CASES) | ELSEWHERE
+
+
+SECRET = {"password": "hunter2secretvalue"}
+DECLARED = "secrets:\n  - {id: password, keyvault: https://v/s}\n"
+WITH_ARG = """FROM busybox:1
+ARG PASSWORD
+RUN true
+"""
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "is_told"),
+    [(WITH_ARG, True), ("ARG PASSWORD\nFROM busybox:1\nRUN true\n", False), ("FROM busybox:1\nRUN true\n", False)],
+    ids=["in a stage", "above the stages", "not declared"],
+)
+def test_a_secret_that_stays_in_the_images_history_is_warned_of(
+    run_task: RunTask, engine: Engine, context: Path, dockerfile: str, is_told: bool
+) -> None:
+    (context / "Dockerfile").write_text(dockerfile)
+    step = "steps:\n  - id: b\n    build: -t exposed:1 --build-arg PASSWORD={{ .Secrets.password }} .\n"
+    try:
+        done = run_task(DECLARED + step, context=context, secrets=SECRET)
+    finally:
+        if engine.api.images("exposed:1"):
+            engine.api.remove_image("exposed:1", force=True)
+    assert done.status == "Succeeded", done.step("b")
+    assert ("PASSWORD can be read in the image's history" in notices(done)) is is_told
+    assert SECRET["password"] not in notices(done)
