@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 write = echo "$(2)"; $(VENV)/python -m $(1) >$(2).new && mv $(2).new $(2) || { rm -f $(2).new; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test lint format bench lock docs schemas clean
+.PHONY: help setup demo down test lint format bench killtest lock docs schemas clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ format: ## put the code into shape
 bench: ## measure, and write docs/benchmarks.md
 	@scripts/setup --engine
 	$(VENV)/python -m benchmarks.run --write docs/benchmarks.md
+
+killtest: ## kill service, worker and engine during 300 runs, and count what got lost
+	@scripts/setup --engine
+	@$(VENV)/python -m scripts.killtest --write docs/reliability.md
 
 lock: ## write requirements.lock from pyproject.toml
 	@scripts/setup

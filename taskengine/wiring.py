@@ -137,16 +137,14 @@ def runner_for(
     )
 
 
-def sweep_run(using: Settings, key: str) -> None:
-    """Remove from the engine what a run has left there, and its journal and contexts. `key` is its id there."""
-    import shutil
+def sweep_worker(using: Settings, keep: Callable[[str], bool]) -> tuple[str, ...]:
+    """Remove from the engine what ended or broken runs of a worker have left there, but for those that `keep` says are
+    to be gone on with. An engine that is away is asked again the next time."""
+    from runners.docker.sweep import sweep_dead_runs
+    from taskengine.context.keep import sweep_contexts
 
-    from runners.docker.sweep import sweep_run
-
-    sweep_run(engine(using), key)
-    shutil.rmtree(using.contexts / key, ignore_errors=True)
-    for left in (using.journals / f"{key}.json", using.journals / f"{key}.context.json"):
-        left.unlink(missing_ok=True)
+    sweep_contexts(using.contexts, using.journals)
+    return sweep_dead_runs(using.journals, keep=keep)
 
 
 def pack_context(folder: Path, out: IO[bytes], *, extra: Mapping[str, bytes], ignores: str = "") -> None:

@@ -73,7 +73,7 @@ def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], No
             folder=folder / "runs",
             checkup=Checkup(lambda: _engine_facts(mine), (folder, *_engine_folders(mine)), marks),
             prove=lambda: _prove(machine, folder / "proof", options.registry),
-            sweep=lambda key: wiring.sweep_run(mine, key),
+            sweep=lambda keep: wiring.sweep_worker(mine, keep),
             say=say,
         )
     )

@@ -70,8 +70,15 @@ def _say_nothing(_: str) -> None:
     """For who does not want to know."""
 
 
-def sweep_dead_runs(folder: Path, tell: Callable[[str], None] = _say_nothing) -> tuple[str, ...]:
-    """Clean up after every run whose process is gone. Costs one look into a folder when there is none.
+def _keep_none(_: str) -> bool:
+    return False
+
+
+def sweep_dead_runs(
+    folder: Path, tell: Callable[[str], None] = _say_nothing, keep: Callable[[str], bool] = _keep_none
+) -> tuple[str, ...]:
+    """Clean up after every run whose process is gone, but for those that `keep` says (by their id) are to be gone on
+    with. Costs one look into a folder when there is none.
 
     Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached is told of, and stays for a
     later command: a far engine is left in peace for ten minutes, so that it does not hold up every command.
@@ -83,7 +90,7 @@ def sweep_dead_runs(folder: Path, tell: Callable[[str], None] = _say_nothing) ->
     away: dict[Endpoint, list[str]] = {}
     for entry, forget in dead_runs(folder):
         stamp = folder / f"{entry.run_id}.tried"
-        if _is_fresh(stamp):
+        if _is_fresh(stamp) or keep(entry.run_id):
             continue
         if entry.endpoint not in away:
             try:

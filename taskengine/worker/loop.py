@@ -34,7 +34,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a worker is made of. `prove` carries out a small run of its own and raises when the machine cannot do what
-    runs need. `sweep` removes from the engine what a run's earlier life left, by the run's key."""
+    runs need. `sweep` removes from the engine what runs have left there that are over, or were lost with the engine;
+    it asks by a run's key which are to be kept."""
 
     api: WorkerApi
     machine: Machine
@@ -42,7 +43,7 @@ class Parts:
     folder: Path
     checkup: Checkup
     prove: Callable[[], None]
-    sweep: Callable[[str], None]
+    sweep: Callable[[Callable[[str], bool]], object]
     say: Say
     ambient: Ambient = field(default_factory=Ambient.system)
 
@@ -158,8 +159,7 @@ class WorkerLoop:
         """Go on with the runs of an earlier life that are still ours; remove what is left of the others."""
         for folder, lease in left_behind(self._parts.folder):
             leased = self._held(lease) if lease is not None else None
-            if leased is None:
-                self._parts.sweep(folder.name)
+            if leased is None:  # what it left on the engine goes with the next sweep
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             self._parts.say(f"going on with run {leased.run}")
@@ -315,9 +315,18 @@ class WorkerLoop:
         with self._freed:
             changed, self._state = state != self._state, state
             self._freed.notify_all()
+        if self._health.is_fit:
+            self._sweep()
         if changed:
             self._heartbeat()  # a worker that just became ready must not wait for its next beat to be given work
             self._parts.say("ready" if self._health.is_fit else f"takes no runs: {self._health.why}")
+
+    def _sweep(self) -> None:
+        """Remove what is left of runs that nobody goes on with: each that is to be gone on with has its spool."""
+        try:
+            self._parts.sweep(lambda key: (self._parts.folder / key).exists())
+        except Exception as error:  # noqa: BLE001 - there is a next time, and heartbeats must go on
+            self._parts.say(f"could not clean up: {error}")
 
     # the end
 
