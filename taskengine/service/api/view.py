@@ -17,7 +17,10 @@ from taskengine.service.store.retention import Loss
 from taskengine.service.store.uploads import Upload
 
 #: from the kind of a cause to ACR's name of what triggered a run
-_TRIGGERS = {"timer": "timerTrigger", "source": "sourceTrigger", "image": "imageUpdateTrigger"}
+_TRIGGERS = {
+    "timer": "timerTrigger", "push": "sourceTrigger", "tag": "sourceTrigger", "pullRequest": "sourceTrigger",
+    "imageUpdate": "imageUpdateTrigger",
+}  # fmt: skip
 
 
 def time(moment: datetime | None) -> str | None:

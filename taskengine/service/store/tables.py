@@ -298,3 +298,68 @@ owners = Table(
     Column("name", String(200), primary_key=True),
     Column("served", BigInteger, nullable=False),
 )  # fmt: skip
+
+# whatever asks for runs from outside, as it came; `delivery` is the sender's number, or one of ours where it has none
+events = Table(
+    "events", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("source", String(50), nullable=False),
+    Column("task", String(200), nullable=False),
+    Column("delivery", String(200), nullable=False),
+    Column("headers", Json, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received", Moment, nullable=False, index=True),
+    Column("state", String(20), nullable=False),  # received, queued, waiting, ignored, failed
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment),
+    Column("done", Moment, index=True),
+    UniqueConstraint("source", "task", "delivery"),
+    Index("ix_events_state_next_at", "state", "next_at"),
+    Index("ix_events_task_number", "task", "number"),
+)  # fmt: skip
+
+# what became of an event; `key` stands for its content, and is there once for all that may start a run
+event_outcomes = Table(
+    "event_outcomes", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("event", _number, ForeignKey("events.number", ondelete="CASCADE"), nullable=False, index=True),
+    Column("task", String(200), nullable=False),
+    Column("key", String(64), unique=True),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("run", String(32), nullable=False),
+    Column("facts", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+)  # fmt: skip
+
+# how far each timer has been looked after; another schedule under the same name begins anew
+timers = Table(
+    "timers", metadata,
+    Column("task", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("schedule", String(500), nullable=False),
+    Column("seen", Moment, nullable=False),
+)  # fmt: skip
+
+# one row a timer and instant: who inserts it queues the run
+timers_fired = Table(
+    "timers_fired", metadata,
+    Column("task", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("instant", Moment, primary_key=True),
+    Column("at", Moment, nullable=False, index=True),
+    Column("run", String(32), nullable=False),
+)  # fmt: skip
+
+# the newest commit that was seen of each watched ref, by its repository's one spelling
+heads = Table(
+    "heads", metadata,
+    Column("repository", String(500), primary_key=True),
+    Column("ref", String(500), primary_key=True),
+    Column("commit_id", String(64), nullable=False),
+    Column("seen", Moment, nullable=False),
+    Column("checked", Moment, nullable=False),
+    Column("next_at", Moment, nullable=False),
+    Column("error", Text, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,203 @@
+"""Events from outside, as they came, and what became of each. Must not know what an event says.
+
+An event is recorded before anybody is told that it arrived. It is worked on later, by whoever takes it (`due`), in a
+transaction that also holds what it led to. Two things keep it from counting twice: its sender's number of the delivery,
+and a key of its content, which only one outcome can have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets as random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import IntegrityError
+
+from taskengine.errors import Conflict, NotFound
+from taskengine.service.model import Document
+from taskengine.service.store.rows import clean
+from taskengine.service.store.tables import event_outcomes, events, heads, timers_fired
+
+#: what an event may be: to be worked on; led to a run; waits for a person; led to nothing; could not be worked on
+STATES = ("received", "queued", "waiting", "ignored", "failed")
+#: how long after each failure an event is tried again; after the last it has failed
+PAUSES = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800))
+_HIDDEN_FOR = timedelta(minutes=1)  # while one service works on an event, no other does
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What an event led to for one task. `facts` is plain data about it, for people."""
+
+    task: str
+    state: str
+    reason: str
+    run: str = ""
+    facts: Document = field(default_factory=dict)
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """`source` says by which door it came (`github`, `git`), `task` for whom, empty for nobody in particular."""
+
+    number: int
+    source: str
+    task: str
+    delivery: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received: datetime
+    state: str
+    reason: str
+    attempts: int
+    done: datetime | None
+
+
+def record(
+    conn: Connection, *, source: str, task: str, headers: Mapping[str, str], body: bytes, now: datetime,
+    delivery: str = "",
+) -> tuple[Event, bool]:  # fmt: skip
+    """Keeps an event; the second value is False when this delivery is known, and the event is that one. An empty
+    `delivery` is like no other."""
+    delivery = clean(delivery, 200) or f"own-{random.token_hex(12)}"
+    values: dict[str, Any] = {
+        "source": source, "task": clean(task, 200), "delivery": delivery, "headers": dict(headers), "body": body,
+        "received": now, "state": "received", "reason": "", "attempts": 0, "next_at": now,
+    }  # fmt: skip
+    mine = (events.c.source == source, events.c.task == values["task"], events.c.delivery == delivery)
+    try:
+        with conn.begin_nested():
+            conn.execute(events.insert().values(**values))
+        new = True
+    except IntegrityError:
+        new = False
+    return _event(conn.execute(select(events).where(*mine)).one()), new
+
+
+def due(conn: Connection, *, now: datetime, most: int = 20) -> list[Event]:
+    """Events to be worked on, the oldest first; nobody else gets them for a minute."""
+    statement = select(events).where(events.c.state == "received", events.c.next_at <= now)
+    statement = statement.order_by(events.c.next_at, events.c.number).limit(most)
+    rows = conn.execute(statement.with_for_update(skip_locked=True)).all()
+    if rows:
+        mine = events.c.number.in_([row.number for row in rows])
+        conn.execute(events.update().where(mine).values(next_at=now + _HIDDEN_FOR))
+    return [_event(row) for row in rows]
+
+
+def hold(conn: Connection, number: int) -> bool:
+    """Whether the event is still to be worked on. Until this transaction ends, nobody else changes it."""
+    row = conn.execute(select(events.c.state).where(events.c.number == number).with_for_update()).first()
+    return row is not None and row.state == "received"
+
+
+def settle(conn: Connection, number: int, state: str, reason: str, *, now: datetime) -> None:
+    """The event is done."""
+    values = {"state": state, "reason": clean(reason, 2000), "done": now, "next_at": None}
+    conn.execute(events.update().where(events.c.number == number).values(**values))
+
+
+def failed(conn: Connection, number: int, reason: str, *, now: datetime) -> str:
+    """Working on it went wrong: it is tried again later, and has failed after the last time. Returns its state."""
+    row = conn.execute(select(events).where(events.c.number == number).with_for_update()).first()
+    if row is None or row.state != "received":
+        return "" if row is None else str(row.state)
+    if row.attempts >= len(PAUSES):
+        settle(conn, number, "failed", reason, now=now)
+        return "failed"
+    values = {"attempts": row.attempts + 1, "next_at": now + PAUSES[row.attempts], "reason": clean(reason, 2000)}
+    conn.execute(events.update().where(events.c.number == number).values(**values))
+    return "received"
+
+
+def claim(conn: Connection, event: int, *, task: str, key: str, facts: Document, now: datetime) -> tuple[int, str]:
+    """The number of a new outcome that holds this content key from now on; or 0 and, in words, who had it before."""
+    values: dict[str, Any] = {
+        "event": event, "task": task, "key": digest(key), "state": "waiting", "reason": "", "run": "",
+        "facts": dict(facts), "at": now,
+    }  # fmt: skip
+    try:
+        with conn.begin_nested():
+            made = conn.execute(event_outcomes.insert().values(**values)).inserted_primary_key
+    except IntegrityError:
+        row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).one()
+        return 0, f"event {row.event} told of it before: " + (f"it was queued as {row.run}" if row.run else row.reason)
+    return int(made[0]) if made else 0, ""
+
+
+def conclude(conn: Connection, outcome: int, state: str, reason: str, *, run: str = "") -> None:
+    """What a claimed outcome came to."""
+    values = {"state": state, "reason": clean(reason, 2000), "run": run}
+    conn.execute(event_outcomes.update().where(event_outcomes.c.number == outcome).values(**values))
+
+
+def note(conn: Connection, event: int, *, task: str, state: str, reason: str, facts: Document, now: datetime) -> None:
+    """An outcome that starts nothing."""
+    values = {"event": event, "task": task, "state": state, "reason": clean(reason, 2000), "run": "", "at": now}
+    conn.execute(event_outcomes.insert().values(**values, facts=dict(facts)))
+
+
+def get(conn: Connection, number: int) -> Event:
+    """Raises NotFound."""
+    row = conn.execute(select(events).where(events.c.number == number)).first()
+    if row is None:
+        raise NotFound(f"there is no event {number}", hint="events are kept for 30 days after they were done")
+    return _event(row)
+
+
+def outcomes(conn: Connection, number: int) -> list[Outcome]:
+    """What came of an event, in order."""
+    found = select(event_outcomes).where(event_outcomes.c.event == number).order_by(event_outcomes.c.number)
+    return [
+        Outcome(task=row.task, state=row.state, reason=row.reason, run=row.run, facts=row.facts, at=row.at)
+        for row in conn.execute(found)
+    ]
+
+
+def page(
+    conn: Connection, *, top: int = 15, cursor: str | None = None, state: str | None = None, task: str | None = None,
+    source: str | None = None,
+) -> tuple[list[Event], str | None]:  # fmt: skip
+    """The newest first, and the cursor of the next page."""
+    statement = select(events).order_by(events.c.number.desc()).limit(top + 1)
+    for column, wanted in ((events.c.state, state), (events.c.task, task), (events.c.source, source)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if cursor and cursor.isdigit():
+        statement = statement.where(events.c.number < int(cursor))
+    found = [_event(row) for row in conn.execute(statement)]
+    return found[:top], str(found[top - 1].number) if len(found) > top else None
+
+
+def replay(conn: Connection, number: int, *, now: datetime) -> Event:
+    """Works on it again as if it had just come, and lets it start again what it started. Raises NotFound, and Conflict
+    while it is still to be worked on."""
+    if get(conn, number).state == "received":
+        raise Conflict(f"event {number} is still to be worked on", hint="wait until it is done")
+    conn.execute(event_outcomes.update().where(event_outcomes.c.event == number).values(key=None))
+    values = {"state": "received", "reason": "", "attempts": 0, "next_at": now, "done": None}
+    conn.execute(events.update().where(events.c.number == number).values(**values))
+    return get(conn, number)
+
+
+def prune(conn: Connection, *, before: datetime, known: Sequence[str] | None = None) -> int:
+    """Lets go of events that were done before, and of timers' old instants; with `known`, of the heads of other
+    repositories too. Returns how many events went."""
+    conn.execute(timers_fired.delete().where(timers_fired.c.at < before))
+    if known is not None:
+        conn.execute(heads.delete().where(heads.c.repository.not_in(list(known)), heads.c.checked < before))
+    return conn.execute(events.delete().where(events.c.done < before)).rowcount
+
+
+def digest(key: str) -> str:
+    """A content key of any length, as it is kept."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(**{name: getattr(row, name) for name in Event.__slots__})
