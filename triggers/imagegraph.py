@@ -15,12 +15,14 @@ from taskengine.registry.reference import ImageReference
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskImages:
-    """What a task pushes and what it watches. `unknown` are its builds of which nobody knows yet what they stand on."""
+    """What a task pushes and what it watches. `unknown` are its builds of which nobody knows yet what they stand on,
+    `unwatched` images that cannot tell of anything new, and why."""
 
     task: str
     makes: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    unwatched: Mapping[str, str] = field(default_factory=dict)
 
 
 def made_by(plan: Plan) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ TABLE = {
     "render": ("taskengine.cli.render:render", "Print a task as it would run: aliases and templates replaced."),
     "plan": ("taskengine.cli.plan:plan", "Show the steps of a task and which of them wait for which."),
     "scan": ("taskengine.cli.scan:scan", "List the base images that a Dockerfile depends on."),
+    "graph": ("taskengine.cli.graph:graph", "Show which task makes which image, and which stands on it."),
+    "simulate": ("taskengine.cli.simulate:simulate", "Show what a changed image would rebuild, and in which order."),
     "verify-inputs": (
         "taskengine.cli.verify:verify_inputs",
         "Show what an image was made from, and what has moved since.",

@@ -89,7 +89,7 @@ def plan_mermaid(plan: Plan, times: Mapping[str, float] | None = None, states: M
     lines = ["flowchart TD"]
     for step in plan.steps:
         left, right = _SHAPES[step.type]
-        lines.append(f'  {names[step.id]}{left}"{_mermaid(_label(step, times, "<br/>"))}"{right}')
+        lines.append(f'  {names[step.id]}{left}"{mermaid_text(_label(step, times, "<br/>"))}"{right}')
     edges = [(need, step.id) for step in plan.steps for need in step.needs]
     lines.extend(f"  {names[need]} --> {names[step]}" for need, step in edges)
     chain = set(pairwise(path))
@@ -105,7 +105,8 @@ def plan_mermaid(plan: Plan, times: Mapping[str, float] | None = None, states: M
     return "\n".join(lines) + "\n"
 
 
-def _mermaid(text: str) -> str:
+def mermaid_text(text: str) -> str:
+    """Text inside the quotes of a mermaid label."""
     for char, code in (("#", "#35;"), ('"', "#quot;"), ("<br/>", "\0"), ("<", "#lt;"), (">", "#gt;"), ("\0", "<br/>")):
         text = text.replace(char, code)
     return text
@@ -117,21 +118,22 @@ def plan_dot(plan: Plan, times: Mapping[str, float] | None = None, states: Mappi
     chain = set(pairwise(path))
     lines = ["digraph task {", "  rankdir=TB;", '  node [fontname="sans-serif"];']
     for step in plan.steps:
-        attributes = [f'label="{_dot(_label(step, times, chr(10)))}"', f"shape={_DOT_SHAPES[step.type]}"]
+        attributes = [f'label="{dot_text(_label(step, times, chr(10)))}"', f"shape={_DOT_SHAPES[step.type]}"]
         if step.id in path:
             attributes.append("penwidth=3")
         colour = _COLOURS.get((states or {}).get(step.id, ""))
         if colour:
             attributes.append(f'color="{colour}"')
-        lines.append(f'  "{_dot(step.id)}" [{", ".join(attributes)}];')
+        lines.append(f'  "{dot_text(step.id)}" [{", ".join(attributes)}];')
     for step in plan.steps:
         for need in step.needs:
             bold = " [penwidth=3]" if (need, step.id) in chain else ""
-            lines.append(f'  "{_dot(need)}" -> "{_dot(step.id)}"{bold};')
+            lines.append(f'  "{dot_text(need)}" -> "{dot_text(step.id)}"{bold};')
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _dot(text: str) -> str:
+def dot_text(text: str) -> str:
+    """Text inside the quotes of a dot label."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
