@@ -48,47 +48,58 @@ class ServeOptions:
 def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     """Serve until SIGTERM or SIGINT. Runs that are not over within the grace go on by themselves; the next start goes
     on with them. Raises InvalidInput or Unreachable when it cannot begin."""
-    import uvicorn
-
     from taskengine.service.api.app import make_app
     from taskengine.service.duty import Duties
+    from taskengine.service.web import Web, listen
 
     _check_tls(options)
-    options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.closing(_listen(options)) as listening, contextlib.closing(_services(options, using)) as services:
-        address = _address(options, listening)
+    _make_folder(options.data)
+    with contextlib.ExitStack() as stack:
+        public = stack.enter_context(contextlib.closing(listen(options.host, options.port)))
+        services = stack.enter_context(contextlib.closing(_services(options, using)))
+        web = Web(make_app(services), trusted_proxies=services.settings.trusted_proxies)
+        web.add(public, certificate=options.tls_cert, key=options.tls_key)
+        address = inner = _address(options, public)
+        if options.capacity and (options.tls_cert or not _is_loopback(options.host)):
+            # the certificate names the service for others, and its address may be filtered here: the worker of this
+            # process has a door of its own, which nobody else reaches
+            private = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
+            web.add(private)
+            inner = f"http://127.0.0.1:{private.getsockname()[1]}"
         _first_token(services, options, address, say)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                make_app(services), log_config=None, access_log=False, lifespan="off", server_header=False,
-                ssl_certfile=options.tls_cert or None, ssl_keyfile=options.tls_key or None, http="h11",
-                timeout_graceful_shutdown=5,
-            )
-        )  # fmt: skip
-        said = _Signals(server, services, say)
-        worker = _worker(options, services, using, address, say)
-        grace = services.settings.drain_seconds if options.grace is None else options.grace
-        with said, Duties(services):
+        worker = _worker(options, services, using, inner, say)
+        said = stack.enter_context(_Signals())
+        stack.enter_context(Duties(services))
+        with web:
             say(f"serving {address} (API below /api/v1); data in {options.data}")
             if worker is not None:
                 worker.start()
-            web = threading.Thread(target=lambda: server.run(sockets=[listening]), name="web", daemon=True)
-            web.start()
             said.asked.wait()
             services.draining = True
+            services.bell.tell("queue")  # whoever waits for a run hears that there will be none
             if worker is not None:
+                grace = services.settings.drain_seconds if options.grace is None else options.grace
                 _settle(worker, grace, said.hurried, say)
             services.bell.close()  # lets go of all who wait and follow
-            server.should_exit = True
-            web.join(timeout=15)
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    from taskengine.errors import Unreachable
+
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unreachable(
+            f"the data folder {folder} cannot be made: {(error.strerror or str(error)).lower()}",
+            hint="name another one: --data or ACR_TASK_DATA",
+        ) from error
 
 
 class _Signals:
     """The first signal drains, the second does not wait."""
 
-    def __init__(self, server: Any, services: Services, say: Say) -> None:
-        self._server, self._services, self._say = server, services, say
+    def __init__(self) -> None:
         self.asked, self.hurried = threading.Event(), threading.Event()
         self._before: dict[int, Any] = {}
 
@@ -132,7 +143,7 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     from taskengine.service.store.secrets import SecretBox
     from taskengine.service.store.uploads import UploadFolder
 
-    given = Path(options.settings_file) if options.settings_file else options.data / "settings.yaml"
+    given = Path(options.settings_file) if options.settings_file else options.data / "server.yaml"
     settings = read_settings(given, required=bool(options.settings_file))
     if options.registry:
         settings = replace(settings, registry=options.registry)
@@ -190,27 +201,10 @@ def _worker(
             token=services.database.transact(work),
             name=options.worker_name,
             capacity=options.capacity,
-            ca_file=options.tls_cert,
         ),
         replace(using, data_dir=options.data),
         lambda text: say(f"worker: {text}"),
     )
-
-
-def _listen(options: ServeOptions) -> socket.socket:
-    """The socket, taken before anything else: a port that is in use is told at once."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((options.host, options.port))
-    except OSError as error:
-        found.close()
-        raise InvalidInput(
-            f"cannot listen on {options.host}:{options.port}: {(error.strerror or str(error)).lower()}",
-            hint="choose another with --host and --port",
-        ) from error
-    return found
 
 
 def _address(options: ServeOptions, listening: socket.socket) -> str:

@@ -26,6 +26,13 @@ from taskengine.cli.base import FOLDER, PATH, Command, Option
 @click.option("--tls-cert", cls=Option, type=PATH, default="", metavar="FILE", help="The certificate, PEM.")
 @click.option("--tls-key", cls=Option, type=PATH, default="", metavar="FILE", help="Its key, PEM.")
 @click.option(
+    "--log-format",
+    cls=Option,
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="The form of the service's own log.",
+)
+@click.option(
     "--grace",
     cls=Option,
     type=click.IntRange(0),
@@ -42,6 +49,7 @@ def serve(
     capacity: int,
     tls_cert: str,
     tls_key: str,
+    log_format: str,
     grace: int | None,
 ) -> int:
     """Store tasks, queue runs and carry them out: API and worker in one process, in the foreground.
@@ -50,10 +58,10 @@ def serve(
     token, once, unless ACR_TASK_ADMIN_TOKEN gives one. SIGTERM drains: no run is given out any more, what runs may end
     within the grace, and what still runs then goes on by itself until the next start goes on with it.
     """
-    import sys
     from pathlib import Path
 
     from taskengine import wiring
+    from taskengine.service.logline import set_up, teller
     from taskengine.serving import ServeOptions
     from taskengine.serving import serve as begin
 
@@ -72,4 +80,5 @@ def serve(
         settings_file=environ.get("ACR_TASK_SERVER_SETTINGS", ""),
         grace=grace,
     )
-    return begin(options, using, lambda text: print(text, file=sys.stderr, flush=True))
+    set_up(log_format)
+    return begin(options, using, teller(log_format))

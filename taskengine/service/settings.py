@@ -36,6 +36,7 @@ class ServerSettings:
     failed_logins: int = 20
     hooks_to_private_addresses: bool = False
     drain_seconds: int = 30
+    trusted_proxies: str = ""
     per_owner: int = 0
     per_task: int = 0
 

@@ -118,7 +118,7 @@ async def lease(request: Request, services: ServicesOf, _: CallerOf, worker: Id,
                 _metrics(request).leased((services.now() - found.run.created).total_seconds())
                 return JSONResponse(await run_in_threadpool(_lease_view, services, found))
             left = end - time.monotonic()
-            if left <= 0:
+            if left <= 0 or services.draining:
                 break
             await ear.wait(min(left, _LOOK_AGAIN))
     return Response(status_code=204)

@@ -8,7 +8,7 @@ from typing import Any
 
 from taskengine.errors import Problem
 from taskengine.service.api.problem import problem_json
-from taskengine.service.model import Run, Task, Token, Worker
+from taskengine.service.model import Document, Run, Task, Token, Worker
 from taskengine.service.queueing import Spot
 from taskengine.service.runs import Shown
 from taskengine.service.store.audit import Entry
@@ -46,7 +46,8 @@ def run(
     found: Run, spot: Spot | None = None, *, detail: Shown | None = None, warnings: Iterable[Problem] = ()
 ) -> dict[str, Any]:
     spec = found.spec
-    first = found.cause[-1] if found.cause else {}
+    # newest first; notices of attempts that broke off are no causes
+    first: Document = next((one for one in found.cause if one.get("kind") != "retry"), {})
     trigger = _TRIGGERS.get(str(first.get("kind")))
     out: dict[str, Any] = {
         "runId": found.id,
@@ -83,7 +84,8 @@ def run(
     if isinstance(cpu, int):
         out["agentConfiguration"] = {"cpu": cpu}
     if trigger:
-        out[trigger] = {key: value for key, value in first.items() if key != "kind"}
+        given = first.get(trigger)
+        out[trigger] = given if isinstance(given, dict) else {k: v for k, v in first.items() if k != "kind"}
     if detail is not None:
         out["steps"] = [
             {"id": s.id, "status": s.status, **(s.record or {}), "logSize": s.log_size} | {"status": s.status}

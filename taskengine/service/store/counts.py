@@ -15,7 +15,7 @@ from taskengine.service.store.tables import deliveries, runs, workers
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
     """`queue` has for each pool how many runs wait there, and since when the oldest does. `free_bytes` is what workers
-    said of their disks, by name."""
+    said of the fullest of their disks, by name."""
 
     runs: Mapping[str, int]
     queue: Mapping[str, tuple[int, datetime]]
@@ -38,9 +38,10 @@ def count(conn: Connection) -> Counts:
     for row in conn.execute(select(workers.c.name, workers.c.state, workers.c.drain, workers.c.health)):
         state = "draining" if row.drain and row.state != "lost" else row.state
         states[state] = states.get(state, 0) + 1
-        said = row.health.get("freeBytes") if isinstance(row.health, dict) else None
-        if isinstance(said, int | float) and not isinstance(said, bool):
-            free[row.name] = float(said)
+        said = row.health.get("free") if isinstance(row.health, dict) else None
+        known = [float(v) for v in said.values() if isinstance(v, int | float)] if isinstance(said, dict) else []
+        if known:
+            free[row.name] = min(known)
     return Counts(
         runs={row[0]: row[1] for row in conn.execute(by_status)},
         queue={pool: (number, since) for pool, number, since in conn.execute(waiting)},

@@ -109,7 +109,7 @@ def waiting(conn: Connection, *, now: datetime, caps: queueing.Caps = queueing.C
 def place_of(worker: Worker) -> queueing.Place:
     return queueing.Place(
         id=worker.id, name=worker.name, pool=worker.pool, labels=worker.labels, platforms=worker.platforms,
-        capacity=worker.capacity, state=worker.state, why_not=str(worker.health.get("reason", "")),
+        capacity=worker.capacity, state=worker.state, why_not=str(worker.health.get("why", "")),
     )  # fmt: skip
 
 

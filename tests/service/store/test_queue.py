@@ -358,7 +358,7 @@ def test_positions_and_reasons_are_told_for_all_that_wait(database: Database) ->
         for owner in ("ann", "ann", "bob"):
             enqueue(conn, owner)
         lease(conn)
-        workers.beat(conn, "w1", WorkerState.UNFIT, {"reason": "the engine does not answer"}, now=AT)
+        workers.beat(conn, "w1", WorkerState.UNFIT, {"why": "the engine does not answer"}, now=AT)
         spots = standing.waiting(conn, now=AT)
     assert [(spot.run, spot.position) for spot in spots] == [("ca3", 1), ("ca2", 2)]
     assert spots[0].reason == "no worker is ready: w1 is unfit (the engine does not answer)"
