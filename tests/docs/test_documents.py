@@ -58,9 +58,9 @@ def blocks(*languages: str) -> Iterator[Block]:
 
 
 def command_lines(block: Block) -> Iterator[list[str]]:
-    """The words of each acr-task command in a shell block, pipes and comments left out."""
+    """The words of each acr-task command in a shell block, pipes, redirections and comments left out."""
     for line in block.text.replace("\\\n", " ").splitlines():
-        for part in re.split(r" \| | && | > |; ", line):
+        for part in re.split(r" \| | && | > | < |; ", line):
             words = shlex.split(part, comments=True)
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 words.pop(0)
