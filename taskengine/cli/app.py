@@ -22,6 +22,8 @@ TABLE = {
     "image": ("taskengine.cli.image:image", "Look at images in registries, copy and delete them."),
     "serve": ("taskengine.cli.serve:serve", "Store tasks, queue runs and carry them out, for others too."),
     "worker": ("taskengine.cli.worker:worker", "Take runs from a service and carry them out here."),
+    "task": ("taskengine.cli.server.stored:task", "Store tasks on a server, run them, and look at their runs."),
+    "token": ("taskengine.cli.server.token:token", "Make, list and revoke the tokens of a server."),
     "login": ("taskengine.cli.server.login:login", "Store which server runs tasks, and the token for it."),
     "logout": ("taskengine.cli.server.login:logout", "Forget the stored server and its token."),
     "doctor": ("taskengine.cli.doctor:doctor", "Check what this machine lacks, and say how to mend it."),
