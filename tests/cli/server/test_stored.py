@@ -48,7 +48,16 @@ def test_the_tables_have_az_columns(cli: Cli) -> None:
     assert row.split() == ["app", "linux/arm64", "Enabled", url, "BASE_IMAGE,", "SOURCE,", "TIMER"]
     cli("run", "--no-wait", "--cmd", "alpine:3 true", "/dev/null")
     head, row = cli("task", "list-runs").out.splitlines()
-    assert head.replace("  ", " ").split() == ["RUN", "ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURATION"]
+    assert head.replace("  ", " ").split() == [
+        "RUN",
+        "ID",
+        "TASK",
+        "PLATFORM",
+        "STATUS",
+        "TRIGGER",
+        "STARTED",
+        "DURATION",
+    ]
     assert row.split()[0] == "ca1"
     assert row.split()[-2:] == ["Queued", "Manual"]
     assert cli("task", "list-runs", "-o", "tsv").out.split("\t")[0] == "ca1"
