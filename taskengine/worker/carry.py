@@ -301,6 +301,7 @@ def _context(
         task_name=spec.task_name,
         shared_volume=spec.shared_volume,
         context_dir=str(folder.folder) if folder is not None else None,
+        context_identity=_identity(spec.context, folder),
         platform=spec.platform,
         secrets=secret.values,
         build_secrets=build_secrets(loaded, _named(secrets, _SECRET)),
@@ -313,6 +314,11 @@ def _context(
         step_limits=dict(spec.step_limits),
     )
     return context, secret.mask
+
+
+def _identity(context: str, folder: Fetched | None) -> str:
+    """What a fetched context's files are, the same from run to run: BuildKit is not sent what it has."""
+    return "" if folder is None or context.startswith("upload:") else folder.identity(context)
 
 
 def _named(secrets: Mapping[str, str], prefix: str) -> dict[str, str]:
