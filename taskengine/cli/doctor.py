@@ -93,7 +93,8 @@ def engine(settings: Settings) -> Iterator[Finding]:
         where = wiring.endpoint(settings)
         version = wiring.engine(settings).version()
     except TaskEngineError as error:
-        yield Finding(check="engine", state=FAIL, text=error.message, mend=error.hint or "")
+        mend = (error.hint or "").removesuffix("; `acr-task doctor` says more")  # this is what it says
+        yield Finding(check="engine", state=FAIL, text=error.message, mend=mend)
         return
     if settings.environ.get("DOCKER_HOST"):
         source = " (DOCKER_HOST)"

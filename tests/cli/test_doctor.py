@@ -122,7 +122,7 @@ def test_without_an_engine_the_exit_code_is_3(
     cli: Callable[..., Outcome], wiring: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(settings: object) -> object:
-        raise Unreachable("no Docker Engine answers at unix:///x", hint="start it")
+        raise Unreachable("no Docker Engine answers at unix:///x", hint="start it; `acr-task doctor` says more")
 
     monkeypatch.setattr("taskengine.wiring.engine", unreachable)
     outcome = cli("doctor")
