@@ -206,14 +206,15 @@ def _context_logins(leased: LeasedRun) -> dict[str, UrlLogin]:
 
 def _load(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> LoadedTask:
     from taskengine.taskspec.load import load_task
-    from taskengine.taskspec.quick import QuickBuild, build_task
+    from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
 
     spec = leased.spec
     name: str = spec.text_name
     text: str | bytes = spec.text
     if spec.build is not None:
         quick = QuickBuild(
-            dockerfile=spec.build.dockerfile, tags=spec.build.tags, build_args=spec.build.build_args,
+            dockerfile=spec.build.dockerfile,
+            tags=tuple(with_registry(tag, spec.registry) for tag in spec.build.tags), build_args=spec.build.build_args,
             target=spec.build.target, platform=spec.platform, no_cache=spec.build.no_cache, push=spec.build.push,
             timeout=spec.timeout,
         )  # fmt: skip

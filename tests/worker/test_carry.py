@@ -116,6 +116,20 @@ def test_a_quick_build_is_a_task_of_two_steps(tmp_path: Path) -> None:
     world.carry(RunSpec(build=Build(tags=("example.com/app:1",)), context="upload:u1", registry="example.com"))
     assert world.record.status is RunStatus.SUCCEEDED, world.record.message
     assert [step.id for step in world.record.steps] == ["build", "push"]
+
+
+def test_an_image_of_a_quick_build_without_a_registry_goes_to_the_servers(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    plans: list[Any] = []
+    prepare = world.runner.prepare
+    world.runner.prepare = lambda plan: (plans.append(plan), prepare(plan))[1]  # type: ignore[method-assign, func-returns-value]
+    world.carry(RunSpec(build=Build(tags=("app:1",)), context="upload:u1", registry="example.com"))
+    assert plans[0].steps[1].push == ("example.com/app:1",)
+
+
+def test_a_quick_builds_context_is_the_folder_that_was_uploaded(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(build=Build(tags=("example.com/app:1",)), context="upload:u1", registry="example.com"))
     assert world.context is not None
     assert world.context.context_dir == str(world.spool_folder / "context")
 
