@@ -200,14 +200,14 @@ Which options of `docker run` may stand before the image of a `cmd`, and which o
 
 def docker_options() -> str:
     """docs/docker-options.md."""
-    from runners.docker import build
+    from runners.docker import buildrequest
     from runners.docker.buildlimit import CLASSIC
     from runners.docker.container import supported_options
     from taskengine.plan.buildline import BUILD_OPTIONS
     from taskengine.plan.cmdline import RUN_OPTIONS
 
     # The build runner has no table of its own, so its source is asked which options it looks at.
-    looked_at = set(re.findall(r'line\.(?:last|all)\("([a-z-]+)"\)', inspect.getsource(build)))
+    looked_at = set(re.findall(r'line\.(?:last|all)\("([a-z-]+)"\)', inspect.getsource(buildrequest)))
     built = looked_at | {"tag", "file", "build-arg", "target", "cache-to", *CLASSIC}
     return "\n".join(
         [

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from runners.docker.build import Builder
+from runners.docker.agents import Agents
 from runners.docker.buildkit import BuildRequest, LocalDir
 from runners.docker.buildkit.source import read_source
 from runners.docker.buildkit.tree import Selection
+from runners.docker.buildrequest import Requests
 from runners.docker.failure import StepFailed
 from runners.docker.scope import Scope
 from runners.docker.workspace import ignore_lines
@@ -31,10 +32,10 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path / "ws"
 
 
-def builder(workspace: Path, context_dir: Path | None = None) -> Builder:
+def requests(workspace: Path, context_dir: Path | None = None) -> Requests:
     scope = SimpleNamespace(workspace_folder=lambda: workspace)
     context = RunContext(run_id="r", context_dir=str(context_dir) if context_dir else None)
-    return Builder(cast(Any, None), context, cast(Any, scope), cast(Any, None), temp_dir=workspace)
+    return Requests(context, cast(Any, scope), cast(Any, None), agents=Agents({}, workspace))
 
 
 def swap(workspace: Path) -> None:
@@ -43,7 +44,7 @@ def swap(workspace: Path) -> None:
 
 
 def test_a_folder_that_is_swapped_for_a_link_after_the_check_shows_nothing_of_the_host(workspace: Path) -> None:
-    context = builder(workspace)._source("/workspace/real", "Dockerfile")
+    context = requests(workspace)._source("/workspace/real", "Dockerfile")
     swap(workspace)
     source = read_source(BuildRequest(context=context), lambda *_: None)
     tree = source.trees["context"]
@@ -54,7 +55,7 @@ def test_a_folder_that_is_swapped_for_a_link_after_the_check_shows_nothing_of_th
 
 
 def test_a_folder_that_is_swapped_below_a_context_shows_nothing_of_the_host(workspace: Path) -> None:
-    context = builder(workspace)._source("/workspace", "")
+    context = requests(workspace)._source("/workspace", "")
     tree = read_source(BuildRequest(context=context, dockerfile="real/Dockerfile"), lambda *_: None).trees["context"]
     swap(workspace)
     (workspace / "../outside/link").symlink_to("target")
@@ -67,20 +68,20 @@ def test_a_folder_that_is_swapped_below_a_context_shows_nothing_of_the_host(work
 def test_a_link_that_leads_out_of_the_workspace_is_no_context(workspace: Path) -> None:
     swap(workspace)
     with pytest.raises(StepFailed, match="leads out of the workspace"):
-        builder(workspace)._source("/workspace/real", "")
+        requests(workspace)._source("/workspace/real", "")
 
 
 def test_a_missing_folder_of_the_dockerfile_is_called_so(workspace: Path) -> None:
     line: Any = SimpleNamespace(dockerfile="nope/Dockerfile")
     step: Any = SimpleNamespace(working_directory="")
     with pytest.raises(StepFailed, match="the Dockerfile's folder /workspace/nope does not exist"):
-        builder(workspace)._dockerfile(step, line, "/workspace/real", None)
+        requests(workspace)._dockerfile(step, line, "/workspace/real", None)
 
 
 @pytest.mark.parametrize("author", [True, False])
 def test_a_secrets_file_is_an_ordinary_one_of_the_workspace(workspace: Path, author: bool) -> None:
     step: Any = SimpleNamespace(working_directory="", volume_mounts=())
-    reader = builder(workspace, workspace if author else None)
+    reader = requests(workspace, workspace if author else None)
     os.mkfifo(workspace / "pipe")
     (workspace / "zero").symlink_to("/dev/zero")
     (workspace / "host").symlink_to("../outside")
