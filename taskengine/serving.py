@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from taskengine.service.services import Services
     from taskengine.wiring import Settings
     from taskengine.workerparts import EmbeddedWorker
@@ -49,15 +51,19 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     """Serve until SIGTERM or SIGINT. Runs that are not over within the grace go on by themselves; the next start goes
     on with them. Raises InvalidInput or Unreachable when it cannot begin."""
     from taskengine.service.api.app import make_app
-    from taskengine.service.duty import Duties
+    from taskengine.service.duty import Duties, Duty
     from taskengine.service.web import Web, listen
+    from triggers.processor import process_due
+    from triggers.timers import Timers
 
     _check_tls(options)
     _make_folder(options.data)
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(contextlib.closing(listen(options.host, options.port)))
         services = stack.enter_context(contextlib.closing(_services(options, using)))
-        web = Web(make_app(services), trusted_proxies=services.settings.trusted_proxies)
+        app = make_app(services)
+        take_deliveries(app, services)
+        web = Web(app, trusted_proxies=services.settings.trusted_proxies)
         web.add(public, certificate=options.tls_cert, key=options.tls_key)
         address = inner = _address(options, public)
         if options.capacity and (options.tls_cert or not _is_loopback(options.host)):
@@ -69,7 +75,11 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         _first_token(services, options, address, say)
         worker = _worker(options, services, using, inner, say)
         said = stack.enter_context(_Signals())
-        stack.enter_context(Duties(services))
+        triggering = (
+            Duty("events", 0.5, lambda: process_due(services)),
+            Duty("timers", 5.0, Timers(services).tick),
+        )
+        stack.enter_context(Duties(services, *triggering))
         with web:
             say(f"serving {address} (API below /api/v1); data in {options.data}")
             if worker is not None:
@@ -94,6 +104,26 @@ def _make_folder(folder: Path) -> None:
             f"the data folder {folder} cannot be made: {(error.strerror or str(error)).lower()}",
             hint="name another one: --data or ACR_TASK_DATA",
         ) from error
+
+
+def take_deliveries(app: FastAPI, services: Services) -> None:
+    """Adds `/hooks/FORGE/TASK`, where forges deliver: it needs no token, for each delivery proves whom it is from. The
+    answer is 202 when the event is kept; 200 when this delivery came before."""
+    from fastapi import Request
+    from fastapi.responses import JSONResponse
+    from starlette.concurrency import run_in_threadpool
+
+    from triggers.intake import receive
+
+    async def deliver(request: Request) -> JSONResponse:
+        body = await request.body()
+        names = request.path_params
+        number, new = await run_in_threadpool(
+            receive, services, names["forge"], names["task"], dict(request.headers), body
+        )
+        return JSONResponse({"event": number, "new": new}, status_code=202 if new else 200)
+
+    app.add_route("/hooks/{forge}/{task}", deliver, methods=["POST"], include_in_schema=False)
 
 
 class _Signals:

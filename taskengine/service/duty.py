@@ -36,9 +36,9 @@ class Duty:
 
 
 class Duties:
-    """A context manager: the thread begins and ends with it."""
+    """A context manager: the thread begins and ends with it. `further` are duties of others, such as triggers."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *further: Duty) -> None:
         self._services = services
         self._monotonic = services.ambient.monotonic
         self._keeper = Keeper(services.database, services.bell, services.ambient, term=services.lease_term)
@@ -49,6 +49,7 @@ class Duties:
             Duty("keep", 1.0, self._keep),
             Duty("deliver", 2.0, self._deliver),
             Duty("sweep", 600.0, self._sweep, due=begin + _FIRST_SWEEP),
+            *further,
         )
         self._thread = threading.Thread(target=self._run, name="service duties")
 

@@ -1,0 +1,205 @@
+"""From a forge's delivery, and from a timer's instant, to a queued run: each once, whoever else is at it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskengine.ambient import Ambient
+from taskengine.service.bell import Bell
+from taskengine.service.model import Run
+from taskengine.service.services import Services
+from taskengine.service.settings import ServerSettings
+from taskengine.service.store import ledger, runs, tasks
+from taskengine.service.store.database import Database
+from taskengine.service.store.feeds import Feeds
+from taskengine.service.store.uploads import UploadFolder
+from taskengine.serving import take_deliveries
+from tests.service.api.support import Api, inline
+from tests.service.support import BOX
+from triggers.processor import process_due
+from triggers.timers import Timers, due_instants
+
+PAYLOADS = Path(__file__).parent / "sourcecontrol" / "payloads"
+SECRET = "s3cret"
+AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    made = Api(tmp_path, ServerSettings(failed_logins=1000))
+    take_deliveries(made.app, made.services)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def source(*events: str, **more: Any) -> dict[str, Any]:
+    repository = {"repositoryUrl": "https://github.com/octo/web"}
+    return {"name": "commits", "sourceTriggerEvents": list(events), "sourceRepository": repository, **more}
+
+
+def make(api: Api, *events: str, **more: Any) -> None:
+    document = inline("web", trigger={"sourceTriggers": [source(*events, **more)]}, webhookSecret=SECRET)
+    document["step"]["contextPath"] = "https://github.com/octo/web#main:web"
+    answer = api.admin.call("POST", "/tasks", json=document)
+    assert answer.status_code in (200, 201), answer.text
+
+
+def deliver(api: Api, name: str, *, secret: str = SECRET, task: str = "web", **headers: str) -> Any:
+    sample = json.loads((PAYLOADS / f"{name}.json").read_text())
+    body = json.dumps(sample["body"]).encode()
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    signed = {**sample["headers"], "x-hub-signature-256": f"sha256={digest}", **headers}
+    return api.client.post(f"/hooks/github/{task}", content=body, headers=signed)
+
+
+def all_runs(services: Services) -> list[Run]:
+    with services.database.read() as conn:
+        return [runs.get(conn, f"ca{n}") for n in range(1, 1 + len(runs.page(conn, runs.Filter(), top=100).runs))]
+
+
+def events(services: Services) -> list[ledger.Event]:
+    with services.database.read() as conn:
+        return ledger.page(conn, top=100)[0]
+
+
+def test_a_push_is_kept_acknowledged_and_becomes_a_run_of_its_commit(api: Api) -> None:
+    make(api, "commit")
+    answer = deliver(api, "github-push")
+    assert answer.status_code == 202, answer.text
+    assert [one.state for one in events(api.services)] == ["received"]
+    assert process_due(api.services) == 1
+    (event,), (run,) = events(api.services), all_runs(api.services)
+    commit = "a" * 8 + "1" * 32
+    assert (event.state, event.reason) == ("queued", "ca1: a push to main at aaaaaaaa1111")
+    assert "x-hub-signature-256" not in event.headers
+    assert run.spec["context"] == f"https://github.com/octo/web#{commit}:web"
+    shown = api.admin.call("GET", "/runs/ca1").json()
+    assert shown["sourceTrigger"]["commitId"] == commit
+    assert shown["sourceTrigger"]["branchName"] == "main"
+    assert shown["sourceTrigger"]["providerType"] == "Github"
+    assert shown["cause"][0]["event"] == event.number
+
+
+def test_the_same_delivery_is_kept_once_and_the_same_commit_built_once(api: Api) -> None:
+    make(api, "commit")
+    assert deliver(api, "github-push").status_code == 202
+    assert deliver(api, "github-push").status_code == 200
+    assert deliver(api, "github-push", **{"x-github-delivery": "another"}).status_code == 202
+    process_due(api.services)
+    assert len(all_runs(api.services)) == 1
+    assert events(api.services)[0].reason == "event 1 told of it before: it was queued as ca1"
+
+
+def test_who_does_not_know_the_secret_leaves_no_trace_and_learns_nothing(api: Api) -> None:
+    make(api, "commit")
+    wrong, absent = deliver(api, "github-push", secret="other"), deliver(api, "github-push", task="nobody")
+    assert wrong.status_code == absent.status_code == 401
+    assert wrong.json() == absent.json()
+    assert events(api.services) == []
+    assert api.client.post("/hooks/sourceforge/web", content=b"{}").status_code == 404
+
+
+def test_what_the_task_does_not_want_starts_nothing_and_says_why(api: Api) -> None:
+    make(api, "pullrequest")
+    deliver(api, "github-push")
+    deliver(api, "github-ping", **{"x-github-delivery": "d2"})
+    process_due(api.services)
+    found = [(one.state, one.reason) for one in events(api.services)]
+    assert found == [
+        ("ignored", "the event 'ping' is neither a push nor a pull request"),
+        ("ignored", "the trigger wants pullrequest events only"),
+    ]
+    assert all_runs(api.services) == []
+
+
+def test_a_pull_request_of_a_fork_waits_and_starts_nothing(api: Api) -> None:
+    make(api, "pullrequest")
+    deliver(api, "github-fork-pull-request")
+    process_due(api.services)
+    (event,) = events(api.services)
+    assert event.state == "waiting"
+    assert "waits for approval" in event.reason
+    assert all_runs(api.services) == []
+
+
+def test_a_replayed_event_starts_its_run_again(api: Api) -> None:
+    make(api, "commit")
+    deliver(api, "github-push")
+    process_due(api.services)
+    with api.services.database.write() as conn:
+        ledger.replay(conn, 1, now=api.services.now())
+    process_due(api.services)
+    assert len(all_runs(api.services)) == 2
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = AT
+
+    def services(self, database: Database, folder: Path) -> Services:
+        from dataclasses import replace
+
+        bell = Bell()
+        return Services(
+            database=database, box=BOX, bell=bell, feeds=Feeds(database, folder / "runs", bell),
+            uploads=UploadFolder(database, folder / "uploads"), data=folder,
+            ambient=replace(Ambient.system(), now=lambda: self.at),
+        )  # fmt: skip
+
+
+def timed(database: Database, **timer: Any) -> None:
+    document = inline("web", trigger={"timerTriggers": [{"name": "t", "schedule": "*/10 * * * *"} | timer]})
+    with database.write() as conn:
+        tasks.create(conn, "web", document, owner="ann", now=AT)
+
+
+def test_a_timer_fires_once_an_instant_with_two_services_on_one_database(database: Database, tmp_path: Path) -> None:
+    clock = Clock()
+    timed(database)
+    both = [Timers(clock.services(database, tmp_path)) for _ in range(2)]
+    errors: list[Exception] = []
+
+    def tick(timers: Timers, gate: threading.Barrier) -> None:
+        try:
+            gate.wait(30)
+            timers.tick()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            errors.append(error)
+
+    for minutes in (0, 10, 20):
+        clock.at = AT + timedelta(minutes=minutes, seconds=2)
+        gate = threading.Barrier(2)
+        threads = [threading.Thread(target=tick, args=(one, gate)) for one in both]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert errors == []
+    found = all_runs(clock.services(database, tmp_path))
+    assert [one.cause[0]["scheduleOccurrence"] for one in found] == ["2026-11-24T12:10:00Z", "2026-11-24T12:20:00Z"]
+    assert {one.cause[0]["timerTriggerName"] for one in found} == {"t"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "away", "expected"),
+    [("once", 45, 1), ("once", 3000, 1), ("skip", 45, 0), ("all", 45, 4), ("skip", 11, 1), ("all", 60 * 24 * 30, 100)],
+)
+def test_missed_instants_are_left_to_the_policy(policy: str, away: int, expected: int) -> None:
+    timer = {"schedule": "*/10 * * * *", "missed": policy}
+    assert len(due_instants(timer, AT, AT + timedelta(minutes=away))) == expected
+
+
+def test_a_missed_instant_older_than_the_grace_window_is_left_out() -> None:
+    assert due_instants({"schedule": "0 13 * * *"}, AT, AT + timedelta(hours=2, minutes=1)) == []
+    assert len(due_instants({"schedule": "0 13 * * *"}, AT, AT + timedelta(hours=1, minutes=59))) == 1

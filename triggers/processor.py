@@ -1,0 +1,141 @@
+"""Works on events of the ledger: asks the task whether it wants them, and queues a run or says why not.
+
+One transaction holds the claim of the content, the run and the outcome: a service that dies in between leaves an event
+that is worked on again, and no run that nobody knows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+
+from taskengine.errors import InvalidInput, NotFound, TaskEngineError
+from taskengine.service.model import Document, Task
+from taskengine.service.services import Services
+from taskengine.service.store import Connection, ledger, queue, secrets, tasks
+from taskengine.service.submission import Asked, Overrides, of_task
+from triggers.match import judge
+from triggers.sourcecontrol import forge
+from triggers.sourcecontrol.address import same_repository
+from triggers.sourcecontrol.model import Ignored, Kind, SourceEvent
+
+_log = logging.getLogger("triggers.processor")
+_RANK = ("ignored", "failed", "waiting", "queued")
+_TOLD = {Kind.PUSH: "Git Commit", Kind.TAG: "Git Tag", Kind.PULL_REQUEST: "Pull Request"}
+
+
+def process_due(services: Services, *, most: int = 20) -> int:
+    """Works on what is due; several services may. Returns how many events it took."""
+    now = services.now()
+    found = services.database.transact(lambda conn: ledger.due(conn, now=now, most=most))
+    for event in found:
+        try:
+            process(services, event)
+        except TaskEngineError as error:
+            _log.warning("event %s could not be worked on: %s", event.number, error.message)
+            services.database.transact(partial(ledger.failed, number=event.number, reason=error.message, now=now))
+    return len(found)
+
+
+def process(services: Services, event: ledger.Event) -> None:
+    """Works on one event. Raises Unreachable; whatever is wrong with the event itself is its outcome."""
+    try:
+        known = forge(event.source)
+        parsed = known.parse(event.headers, event.body) if known else Ignored(reason="nobody reads this kind of event")
+    except InvalidInput as error:
+        why = error.message
+        services.database.transact(lambda conn: _settle(conn, event, "failed", why, services.now()))
+        return
+
+    def work(conn: Connection) -> bool:
+        now = services.now()
+        if not ledger.hold(conn, event.number):
+            return False
+        if isinstance(parsed, Ignored):
+            ledger.settle(conn, event.number, "ignored", parsed.reason, now=now)
+            return False
+        try:
+            task = tasks.get(conn, event.task)
+        except NotFound as error:
+            ledger.settle(conn, event.number, "ignored", error.message, now=now)
+            return False
+        kept = secrets.get(conn, services.box, "task", task.name)
+        results = [_one(services, conn, event.number, task, kept, one, now) for one in parsed]
+        state, reason = max(results, key=lambda one: _RANK.index(one[0]))
+        ledger.settle(conn, event.number, state, reason, now=now)
+        return state == "queued"
+
+    if services.database.transact(work):
+        services.bell.tell("queue")
+
+
+def _settle(conn: Connection, event: ledger.Event, state: str, reason: str, now: datetime) -> None:
+    if ledger.hold(conn, event.number):
+        ledger.settle(conn, event.number, state, reason, now=now)
+
+
+def _one(
+    services: Services, conn: Connection, number: int, task: Task, kept: Mapping[str, str], event: SourceEvent,
+    now: datetime,
+) -> tuple[str, str]:  # fmt: skip
+    """What comes of one changed ref: a state, and the reason in words."""
+    cause = cause_of(number, event)
+    verdict = judge(task.document, event)
+    if not verdict.wanted:
+        ledger.note(conn, number, task=task.name, state="ignored", reason=verdict.reason, facts=cause, now=now)
+        return "ignored", verdict.reason
+    asked = Asked(owner=task.owner, now=now, cause=(cause,))
+    try:
+        request, _ = of_task(task, kept, _overrides(task, event), asked, services.settings)
+    except InvalidInput as error:
+        ledger.note(conn, number, task=task.name, state="failed", reason=error.message, facts=cause, now=now)
+        return "failed", error.message
+    key = f"{event.kind.value}:{task.name}:{event.ref}:{event.commit}"
+    outcome, before = ledger.claim(conn, number, task=task.name, key=key, facts=cause, now=now)
+    if not outcome:
+        ledger.note(conn, number, task=task.name, state="ignored", reason=before, facts=cause, now=now)
+        return "ignored", before
+    if verdict.needs_approval:
+        reason = f"{verdict.reason} comes from a fork: it waits for approval"
+        ledger.conclude(conn, outcome, "waiting", reason)
+        return "waiting", reason
+    run, _ = queue.enqueue(conn, request, now=now, box=services.box)
+    ledger.conclude(conn, outcome, "queued", verdict.reason, run=run.id)
+    return "queued", f"{run.id}: {verdict.reason}"
+
+
+def cause_of(number: int, event: SourceEvent) -> Document:
+    """What a run says of the event that led to it: ACR's fields of a source trigger, and our event's number."""
+    return {
+        "kind": event.kind.value,
+        "event": number,
+        "id": event.delivery,
+        "eventType": "pullrequest" if event.kind is Kind.PULL_REQUEST else "commit",
+        "commitId": event.commit,
+        "pullRequestId": event.number,
+        "repositoryUrl": event.repositories[0] if event.repositories else "",
+        "branchName": event.branch or event.tag,
+        "providerType": event.provider,
+    }
+
+
+def _overrides(task: Task, event: SourceEvent) -> Overrides:
+    """The run's context is the very commit of the event, where the context is the event's repository."""
+    path = task.document["step"].get("contextPath") or ""
+    url, _, fragment = path.partition("#")
+    folder = fragment.partition(":")[2]
+    context = ""
+    if any(same_repository(url, one) for one in event.repositories):
+        place = (
+            event.ref.removeprefix("refs/heads/").removeprefix("refs/")
+            if event.kind is Kind.PULL_REQUEST
+            else event.commit
+        )
+        context = f"{url}#{place}" + (f":{folder}" if folder else "")
+    facts = {
+        "commit": event.commit, "branch": event.branch, "git_tag": event.tag, "triggered_by": _TOLD[event.kind],
+        "repository": event.repositories[0] if event.repositories else "",
+    }  # fmt: skip
+    return Overrides(context=context, facts=facts)
