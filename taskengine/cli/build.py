@@ -57,7 +57,14 @@ _OUTPUTS = {"text": "text", "json": "result", "events": "json"}
     help="A build argument that is masked in the log (but is in the image's history).",
 )
 @click.option("--target", cls=Option, section=BUILD, default="", metavar="STAGE", help="The stage to build.")
-@click.option("--platform", cls=Option, section=BUILD, default="", metavar="OS/ARCH[/VARIANT]", help="Build for this.")
+@click.option(
+    "--platform",
+    cls=Option,
+    section=BUILD,
+    default="",
+    metavar="OS/ARCH[/VARIANT]",
+    help="Build for this; several with commas between.",
+)
 @click.option("--no-cache", cls=Option, section=BUILD, is_flag=True, help="Build every step anew.")
 @click.option("--no-push", cls=Option, is_flag=True, help="Build only.")
 @click.option("--id", "run_id", cls=Option, default="", metavar="ID", help=".Run.ID in names.")
@@ -121,8 +128,7 @@ def build(
     from taskengine.errors import InvalidInput
     from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
 
-    if platform:
-        option.platform(platform)
+    platforms = [option.platform(one) for one in platform.split(",")] if platform else []
     if attach.wanted and no_push:
         raise InvalidInput(
             "--provenance and --sbom attach to what is in a registry, and --no-push pushes nothing",
@@ -135,6 +141,11 @@ def build(
         from taskengine.cli.server import quick
         from taskengine.cli.server.image import Image, of_build
 
+        if len(platforms) > 1:
+            raise InvalidInput(
+                "a quick build on a server has one platform",
+                hint="write a task file whose build line has --platform with all of them",
+            )
         local = {"--id": run_id, "--ssh": ssh, "--provenance": attach.provenance, "--sbom": attach.sbom}
         quick.only_local(local | {"--label": labels})
         image = Image(
@@ -165,7 +176,8 @@ def build(
     _warn(tags, secret_build_arg, no_push=no_push)
     return submit(
         Source(text=text, name="build", context=folder),
-        TaskOptions(registry=registry, platform=platform, run_id=run_id),
+        # the build's own line names several; the run itself is then of the engine's platform
+        TaskOptions(registry=registry, platform=platform if len(platforms) == 1 else "", run_id=run_id),
         display=Display(output=_OUTPUTS[output], quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir),
         limits=Limits(timeout=seconds),
         grants=Grants(ssh=agents),

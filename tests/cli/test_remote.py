@@ -155,6 +155,16 @@ def test_an_image_of_a_repository_is_labelled_with_its_commit_and_the_commits_ti
     assert json.loads(outcome.out)["git"]["commit"] == commit
 
 
+def test_an_image_may_be_built_for_several_platforms(cli: Cli, wiring: Wiring, repository: Repository) -> None:
+    assert cli("build", "--no-push", "--platform", "linux/amd64,linux/arm64", repository.url).code == 0
+    [step] = wiring.runners[-1]._plan.values()  # type: ignore[union-attr]
+    assert step.build is not None
+    assert step.build.last("platform") == "linux/amd64,linux/arm64"
+    assert "," not in wiring.contexts[-1].platform
+    outcome = cli("build", "--no-push", "--platform", "linux/amd64,arm", repository.url)
+    assert (outcome.code, "'arm' is no platform" in outcome.err) == (2, True)
+
+
 def test_an_image_is_not_labelled_where_nobody_wants_it(cli: Cli, wiring: Wiring, repository: Repository) -> None:
     assert cli("build", "--no-push", "--no-oci-labels", repository.url).code == 0
     assert wiring.contexts[-1].image_labels is None

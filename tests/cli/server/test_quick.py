@@ -98,6 +98,11 @@ def test_a_build_uploads_its_folder_and_its_dockerfile(
     assert (server.uploads[-1] / name).read_text() == "FROM busybox\n"
 
 
+def test_a_build_on_a_server_has_one_platform(cli: Cli, logged_in: Server, task: Path) -> None:
+    done = cli("build", "--no-push", "--platform", "linux/amd64,linux/arm64", task.parent)
+    assert (done.code, "one platform" in done.err) == (2, True)
+
+
 def test_an_address_is_sent_and_not_fetched_and_its_token_is_a_secret(cli: Cli, logged_in: Server) -> None:
     done = cli("run", "--no-wait", "-f", "ci/acb.yaml", "https://me:t0k3n-word@git.example.com/team/app.git#main:web")
     assert done.code == 0, done.err
