@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from benchmarks import build_bench
 from benchmarks.measure import Result, command, in_turns, shell
 from tests.support.engine import OwnEngine, own_engine
 
@@ -66,22 +67,6 @@ def logs(env: Mapping[str, str], folder: Path, *, rounds: int, megabytes: int = 
     )  # fmt: skip
 
 
-def build_and_push(env: Mapping[str, str], folder: Path, registry: str, *, rounds: int) -> Result:
-    """A build with everything cached and its push, as a task of two steps."""
-    context = folder / "cached"
-    context.mkdir()
-    (context / "Dockerfile").write_text("FROM busybox:1\nCOPY data /data\nRUN sha256sum /data > /sum\n")
-    (context / "data").write_bytes(b"x" * 100_000)
-    name = f"{registry}/bench/cached:1"
-    task = context / "acb.yaml"
-    task.write_text(f"steps:\n  - build: -t {name} .\n  - push: ['{name}']\n")
-    ours = command(ACR_TASK, "run", "-f", task, context, env=env)
-    by_hand = {**env, "DOCKER_BUILDKIT": "1"}
-    theirs = shell(f"docker build -q -t {name} {context} && docker push {name}", by_hand)
-    a, b = in_turns(ours, theirs, rounds=rounds)
-    return Result(name="a cached build and its push", ours=a, theirs=b, theirs_is="`docker build && docker push`")
-
-
 Measure = Callable[[Mapping[str, str], Path, OwnEngine, int], Result]
 
 #: the rows of the table by a short name, in their order
@@ -90,7 +75,15 @@ ROWS: dict[str, Measure] = {
     "parallel": lambda env, folder, _, rounds: parallel(env, folder, rounds=rounds),
     "one": lambda env, folder, _, rounds: one_step(env, folder, rounds=rounds),
     "logs": lambda env, folder, _, rounds: logs(env, folder, rounds=rounds),
-    "build": lambda env, folder, engine, rounds: build_and_push(env, folder, engine.registry, rounds=rounds),
+    "build": lambda env, folder, engine, rounds: build_bench.build_and_push(
+        env, folder, engine.registry, rounds=rounds
+    ),
+    "ten-builds": lambda env, folder, engine, rounds: build_bench.ten_in_a_row(
+        env, folder, engine.registry, rounds=rounds
+    ),
+    "builds-at-once": lambda env, folder, _, rounds: build_bench.ten_at_once(env, folder, rounds=rounds),
+    "context": lambda env, folder, _, rounds: build_bench.cached_context(env, folder, rounds=rounds),
+    "ignored": lambda env, folder, _, rounds: build_bench.mostly_ignored(env, folder, rounds=rounds),
 }
 
 

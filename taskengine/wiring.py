@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from taskengine.journals import any_journal, data_folder, journal_folder
 
 if TYPE_CHECKING:
+    from runners.docker.buildkit.daemon import Buildkitd
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
     from runners.docker.runner import DockerRunner
@@ -109,7 +110,6 @@ def runner_for(
     """The Docker runner for one run, on the engine of this environment. Raises Unreachable.
 
     `logins` go before those of Docker's configuration. The runner closes `contexts` with itself."""
-    from runners.docker.buildkit import find_buildkitd
     from runners.docker.journal import Journal
     from runners.docker.runner import DockerRunner
     from taskengine.ambient import Ambient
@@ -132,9 +132,18 @@ def runner_for(
         ambient=Ambient.system(),
         registry=registry,
         contexts=contexts or contexts_for(context.run_id, using, files=False),
-        buildkitd=find_buildkitd(using.environ),
+        buildkitd=buildkitd(using),
         platforms=platform_digests(using),
     )
+
+
+def buildkitd(using: Settings) -> Buildkitd | None:
+    """The BuildKit of its own that the environment names. Raises InvalidInput."""
+    if "BUILDKIT_HOST" not in using.environ:
+        return None  # and its client's many modules are not loaded for a run without builds
+    from runners.docker.buildkit import find_buildkitd
+
+    return find_buildkitd(using.environ)
 
 
 def sweep_worker(using: Settings, keep: Callable[[str], bool]) -> tuple[str, ...]:

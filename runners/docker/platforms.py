@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from runners.docker.buildkit import BuildFailed
 from runners.docker.parts import Part
 from taskengine.dockerfile.platform import Platform
 from taskengine.registry.platform import split
 from taskengine.registry.reference import ImageReference
+
+if TYPE_CHECKING:
+    from runners.docker.buildkit import BuildFailed
 
 _WRONG_PROGRAM = "exec format error"
 _NO_SUCH_IMAGE = ("no match for platform", "no matching manifest")
@@ -66,6 +69,8 @@ def explained(failure: BuildFailed, platform: str, offered: Sequence[str]) -> Bu
 
 
 def _changed(failure: BuildFailed, message: str, hint: str) -> BuildFailed:
+    from runners.docker.buildkit import BuildFailed
+
     return BuildFailed(
         message, hint=hint, exit_code=failure.exit_code, vertex=failure.vertex, line=failure.line, log=failure.log
     )

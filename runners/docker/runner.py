@@ -165,6 +165,8 @@ class DockerRunner:
     def _warm_up(self, commands: Sequence[PlannedStep], facts: Facts) -> None:
         """Make ahead what the first steps need. Whatever fails here fails again, with its reason, in the step."""
         own = [step for step in commands if self._scope.is_own_network(step.network)]
+        if own:  # of all that the first step waits for, its network takes longest
+            self._background.submit(self._scope.network, own[0].network)
         # in a run that is gone on with, sandboxes of its earlier life may still carry names: every step takes its own
         if sandbox.supports(facts.architecture) and not self._context.resumed:
             self._sandboxes.warm(lanes.assign(own, may_share_namespace))

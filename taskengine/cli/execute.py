@@ -19,6 +19,7 @@ from taskengine.cli.name import INTERRUPTED
 from taskengine.cli.view.face import Pipe, View
 
 if TYPE_CHECKING:
+    from taskengine.cli.early import EarlyRunner
     from taskengine.logs.mask import Mask
     from taskengine.logs.store import FileLog
     from taskengine.plan.model import Plan
@@ -63,6 +64,21 @@ def carry_out(
     `after` is handed the record when all is over; its own exit code counts when the run succeeded.
     """
     from taskengine import wiring
+    from taskengine.cli.early import EarlyRunner
+
+    folder = log_folder(display.log_dir)
+    with EarlyRunner(wiring.runner_for(context, wiring.settings()), plan) as runner:
+        record, interrupted = _in_view(plan, runner, folder, shown_id, mask, display, limits)
+    show_end(record, display, Pipe(sys.stdout.buffer, on_lost=_nothing), folder, git or {})
+    code = exit_code(record, interrupted=interrupted)
+    done = after(record) if after is not None and not interrupted else 0
+    return code or done
+
+
+def _in_view(
+    plan: Plan, runner: EarlyRunner, folder: FileLog | None, shown_id: str, mask: Mask, display: Display, limits: Limits
+) -> tuple[RunRecord, bool]:
+    """Run the plan in front of the user; also whether the user interrupted it."""
     from taskengine.ambient import Ambient
     from taskengine.cli.interrupt import Interrupts
     from taskengine.logs.sink import TeeSink
@@ -72,13 +88,12 @@ def carry_out(
     cancel = Cancel()
     ambient = Ambient.system()
     out = Pipe(sys.stdout.buffer, on_lost=lambda: later(cancel.set, "nobody reads the output any more"))
-    folder = log_folder(display.log_dir)
     view = view_for(display, out)
     log = view if folder is None else TeeSink(view, folder)
-    runner = wiring.runner_for(context, wiring.settings())
-    kill = getattr(runner, "kill", None) or runner.cleanup
+    if display.output == "text":
+        import taskengine.cli.view.summary  # noqa: F401 - while the engine is busy, and not when all waits for its words
     sys.stdout.flush()
-    with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=kill) as interrupts:
+    with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=runner.kill) as interrupts:
         record = execute(
             plan,
             runner,
@@ -91,10 +106,7 @@ def carry_out(
             mask=mask,
             max_parallel=limits.max_parallel or MAX_PARALLEL,
         )
-    show_end(record, display, out, folder, git or {})
-    code = exit_code(record, interrupted=interrupts.seen)
-    done = after(record) if after is not None and not interrupts.seen else 0
-    return code or done
+    return record, interrupts.seen
 
 
 def show_end(record: RunRecord, display: Display, out: Pipe, folder: FileLog | None, git: Mapping[str, str]) -> None:
