@@ -34,8 +34,9 @@ class Exits:
         """Begin. Returns once the engine sends events, so that no later end is missed."""
         with contextlib.suppress(Exception):
             self._stream = self._api.events(filters=self._filters, decode=True)
-            self._thread = threading.Thread(target=self._follow, args=(self._stream,), name="exits", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._follow, args=(self._stream,), name="exits", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: one that has not started cannot be joined
 
     def _follow(self, stream: Iterator[dict[str, Any]]) -> None:
         with contextlib.suppress(Exception):

@@ -440,9 +440,9 @@ class DockerRunner:
             self._contexts.close()
         if self._platforms is not None:
             self._platforms.close()
-        self._exits.close()
         self._sandboxes.close(wait=answers)
         self._background.close(wait=answers)
+        self._exits.close()  # last: it may just have begun to listen, in the background
         if not answers:
             self._journal.abandon()
             raise RunnerError(f"{self._pulse.silent.reason}; the next acr-task command removes what is left")
