@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from taskengine.journals import any_journal, data_folder, journal_folder
 
 if TYPE_CHECKING:
-    from runners.docker.buildkit.daemon import Buildkitd
+    from runners.docker.buildkit import Buildkitd
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
     from runners.docker.runner import DockerRunner
