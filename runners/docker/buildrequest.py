@@ -208,7 +208,9 @@ class Requests:
         return root
 
     def _secrets(self, step: PlannedStep, line: BuildLine) -> dict[str, bytes]:
-        secrets = dict(self._context.build_secrets)
+        # a secret argument may be mounted under its name instead, which leaves nothing in the image
+        secrets = {name: value.encode() for name, value in self._context.build_args.items()}
+        secrets |= self._context.build_secrets
         for text in line.all("secret"):
             fields = dict(_pair(part) for part in text.split(","))
             name, source = fields.get("id", ""), fields.get("src") or fields.get("source")

@@ -367,3 +367,17 @@ steps:
   - {{id: c, cmd: own-files:1 cat /v}}
 """
     assert [run_task(text.format(word)).text("c") for word in ("A1", "B2")] == ["A1\n", "B2\n"]
+
+
+def test_a_secret_argument_can_be_mounted_and_is_then_nowhere_in_the_image(
+    run_task: RunTask, engine: Engine, context: Path
+) -> None:
+    (context / "Dockerfile").write_text(
+        "FROM busybox:1\nRUN --mount=type=secret,id=TOKEN test $(wc -c < /run/secrets/TOKEN) = 13\n"
+    )
+    secret = {"build_args": {"TOKEN": "geheim-123456"}}
+    done = run_task("steps: [{id: b, build: '-t secret-arg:1 .'}]", context=context, grant=secret)
+    assert done.status == "Succeeded", done.step("b")
+    said = json.dumps([engine.api.history("secret-arg:1"), engine.api.inspect_image("secret-arg:1")])
+    assert "geheim" not in said + done.text("b")
+    engine.api.remove_image("secret-arg:1", force=True)
