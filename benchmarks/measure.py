@@ -58,8 +58,11 @@ def in_turns(
 def command(*args: str | Path, env: Mapping[str, str], cwd: Path | None = None) -> Callable[[], object]:
     """A command as an action; its output is thrown away and a failure is an error."""
 
+    # an installed program has its bytecode; a checkout where Python may write none compiles all of it in every process
+    measured = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
     def run() -> None:
-        done = subprocess.run(args, env=dict(env), cwd=cwd, capture_output=True, check=False)
+        done = subprocess.run(args, env=measured, cwd=cwd, capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{args[0]} {args[1]} failed: {done.stderr.decode(errors='replace')[-2000:]}")
 
