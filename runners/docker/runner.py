@@ -441,7 +441,7 @@ class DockerRunner:
         if self._platforms is not None:
             self._platforms.close()
         self._sandboxes.close(wait=answers)
-        self._background.close(wait=answers)
+        self._background.close(drop=not answers, wait=answers)
         self._exits.close()  # last: it may just have begun to listen, in the background
         if not answers:
             self._journal.abandon()

@@ -53,6 +53,11 @@ class Scope:
         """Nothing more is wanted: an upload that is under way ends."""
         self._stopped.set()
 
+    def _go_on(self) -> None:
+        """Whoever was held up by an engine that was away must make nothing after the clean-up: nobody would find it."""
+        if self._stopped.is_set():
+            raise RunnerError("the run is over: nothing more is made for it")
+
     # names and labels
 
     def name(self, *parts: str) -> str:
@@ -84,6 +89,7 @@ class Scope:
     def _make_network(self, name: str) -> str:
         spec = self._networks[name]
         full = self.name(name)
+        self._go_on()
         if self._context.resumed and self._has_network(full):
             return full
         self._api.create_network(
@@ -163,6 +169,7 @@ class Scope:
         return any(v["Name"] == name for v in (self._api.volumes(filters=mine) or {}).get("Volumes") or [])
 
     def _make_volume(self, name: str) -> str:
+        self._go_on()
         self._api.create_volume(name, driver="local", labels=self.labels(role="volume"))
         return name
 
@@ -205,6 +212,7 @@ class Scope:
     def _make_secret_volume(self, name: str, files: Mapping[str, bytes]) -> str:
         full = self.name(name)
         keeper = self.name("keeper", name)
+        self._go_on()
         if self._context.resumed and self._is_kept(keeper):
             self._api.put_archive(keeper, "/keep", _tar_of_files(files))  # the process may have died before it did
             return full
@@ -254,6 +262,7 @@ class Scope:
 
         binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self.home()}:{HOME}"]
         name = self.name("filler")
+        self._go_on()
         body = {
             "Image": self._sandbox_image(),
             "Labels": self.labels(role="filler"),
@@ -277,6 +286,7 @@ class Scope:
     def start_sandbox(self, number: int, network: str, names: Iterable[str]) -> str:
         """Start a container that holds a network namespace with these names in the task's network; returns its id."""
         full = self.network(network)
+        self._go_on()
         container = self._api.create_container_from_config(
             {
                 "Image": self._sandbox_image(),

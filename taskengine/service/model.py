@@ -72,7 +72,7 @@ class Task:
 class RunRequest:
     """What is asked for when a run is queued, already validated.
 
-    `spec` is what a worker needs to carry the run out, but for secrets (see service/spec.py). `secrets` are kept
+    `spec` is what a worker needs to carry the run out, but for secrets (see runs/spec.py). `secrets` are kept
     encrypted, by name, until the run is over. `cause` is the chain of what led to it, newest first, as plain data.
     `key` makes asking again harmless: the same key gives the same run.
     """
