@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runners.docker.parts import Part
-from taskengine.dockerfile.platform import Platform
+from taskengine.dockerfile.platform import parse_list
 from taskengine.registry.platform import split
 from taskengine.registry.reference import ImageReference
 
@@ -24,7 +24,7 @@ _NO_SUCH_IMAGE = ("no match for platform", "no matching manifest")
 
 def platforms_of(text: str) -> tuple[str, ...]:
     """The platforms of `linux/amd64,linux/arm64`, in BuildKit's spelling, each once. Raises InvalidInput."""
-    return tuple(dict.fromkeys(str(Platform.parse(part.strip())) for part in text.split(",") if part.strip()))
+    return tuple(map(str, parse_list(text)))
 
 
 def local_name(tag: str, platform: str) -> str:

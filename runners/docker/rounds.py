@@ -84,7 +84,7 @@ class Rounds:
         asked = list(_per_platform(request, platforms))
         outcomes = []
         stood_on: dict[Dependency, None] = {}
-        total = Tally()
+        tallies: list[Tally] = []
         for one in asked:
             if len(asked) > 1:
                 attempt.log.write(step, 1, f"building for {one.platform}\n".encode())
@@ -94,13 +94,16 @@ class Rounds:
             except BuildFailed as failure:
                 raise explained(failure, one.platform, client.platforms) from failure
             outcomes.append(outcome)
-            total += tally(vertexes.values())
+            tallies.append(tally(vertexes.values()))
             stood_on |= dict.fromkeys(needed)
-        made = self._made(request, platforms, outcomes, client.platforms, total, tuple(stood_on))
+        made = self._made(request, platforms, outcomes, client.platforms, sum(tallies, Tally()), tuple(stood_on))
         for level, message in notices(made.tally):
             tell(level, message)
         if self._may_keep(request, targets, tell) and _writes_caches(client, tell):
-            builds = [Built(request=r, dockerfile=o.dockerfile) for r, o in zip(asked, outcomes, strict=True)]
+            builds = [
+                Built(request=one, dockerfile=outcome.dockerfile, image_id=outcome.image_id, ran=counted.ran)
+                for one, outcome, counted in zip(asked, outcomes, tallies, strict=True)
+            ]
             self._keeper.keep(targets, builds, client, cancel=attempt.cancel, tell=tell)
         return made
 

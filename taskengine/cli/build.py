@@ -31,6 +31,7 @@ _OUTPUTS = {"text": "text", "json": "result", "events": "json"}
         ("acr-task build --no-push -t app:dev --build-arg BASE=alpine:3 .", "build only"),
         ("acr-task build -t r.example.com/app:1 . -o json | jq -r .digest", "for programs"),
         ("acr-task build -t app:1 -f ../Dockerfile.prod .", "a Dockerfile from outside of the context"),
+        ("acr-task build --platform linux/amd64,linux/arm64 -t r.example.com/app:1 .", "one index of two images"),
         ("acr-task build -t app:1 https://github.com/team/app.git#v1.2", "a repository at a tag"),
     ],
 )
@@ -62,8 +63,24 @@ _OUTPUTS = {"text": "text", "json": "result", "events": "json"}
     cls=Option,
     section=BUILD,
     default="",
-    metavar="OS/ARCH[/VARIANT]",
-    help="Build for this; several with commas between.",
+    metavar="OS/ARCH[/VARIANT],...",
+    help="Build for this platform, or for several and push them as one index.",
+)
+@click.option(
+    "--cache-from",
+    cls=Option,
+    section=BUILD,
+    multiple=True,
+    metavar="SOURCE",
+    help="Take layers from a cache in a registry: its name, or type=registry,ref=NAME.",
+)
+@click.option(
+    "--cache-to",
+    cls=Option,
+    section=BUILD,
+    multiple=True,
+    metavar="TARGET",
+    help="Keep layers in a registry (type=registry,ref=NAME,mode=max) or in the image (type=inline).",
 )
 @click.option("--no-cache", cls=Option, section=BUILD, is_flag=True, help="Build every step anew.")
 @click.option("--no-push", cls=Option, is_flag=True, help="Build only.")
@@ -98,6 +115,8 @@ def build(
     secret_build_arg: tuple[str, ...],
     target: str,
     platform: str,
+    cache_from: tuple[str, ...],
+    cache_to: tuple[str, ...],
     no_cache: bool,
     no_push: bool,
     run_id: str,
@@ -147,7 +166,7 @@ def build(
                 hint="write a task file whose build line has --platform with all of them",
             )
         local = {"--id": run_id, "--ssh": ssh, "--provenance": attach.provenance, "--sbom": attach.sbom}
-        quick.only_local(local | {"--label": labels})
+        quick.only_local(local | {"--label": labels, "--cache-from": cache_from, "--cache-to": cache_to})
         image = Image(
             tags=tags, registry=registry, build_args=args, secret_args=secret_args, target=target,
             platform=platform, no_cache=no_cache, push=not no_push,
@@ -166,6 +185,8 @@ def build(
             build_args=tuple(f"{k}={v}" for k, v in args.items()),
             target=target,
             platform=platform,
+            cache_from=cache_from,
+            cache_to=cache_to,
             no_cache=no_cache,
             labels=tuple("=".join(option.pair("--label", label)) for label in labels),
             push=not no_push,

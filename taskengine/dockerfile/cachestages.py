@@ -6,8 +6,8 @@ is built. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from taskengine.dockerfile.parse import parse
 from taskengine.dockerfile.scan import Scan, scan
@@ -20,6 +20,11 @@ class CacheStages:
 
     dockerfile: str
     stages: tuple[tuple[str, str], ...] = ()
+    #: by what a stage is called in the cache: the stages whose layers it has, as BuildKit calls them
+    layers: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+
+    def below(self, stage: str) -> frozenset[str]:
+        return self.layers.get(stage, frozenset())
 
 
 def cache_stages(
@@ -37,15 +42,22 @@ def cache_stages(
             for index, stage in enumerate(found.stages)
             if stage.is_needed and index != built and not _is_hidden(found, index)
         ]
-        wanted = _tops(text, wanted, built, found)
+        parents = _parents(text, found)
+        needed = {*wanted, built}
+        covered = {parent for stage, parent in parents.items() if stage in needed}
+        wanted = [index for index in wanted if index not in covered]
         named = _named(text, [index for index in wanted if not found.stages[index].name])
         names = [stage.name for stage in scan(named, build_args=build_args, target=target, platform=platform).stages]
     except InvalidTask:
         return CacheStages(dockerfile=text)
     if len(names) != len(found.stages):
         return CacheStages(dockerfile=text)
-    stages = [(found.stages[index].name or str(index), names[index]) for index in wanted if names[index]]
-    return CacheStages(dockerfile=named, stages=tuple(stages))
+    stages = [(index, found.stages[index].name or str(index)) for index in wanted if names[index]]
+    return CacheStages(
+        dockerfile=named,
+        stages=tuple((label, names[index]) for index, label in stages),
+        layers={label: frozenset(_below(index, parents, found)) for index, label in stages},
+    )
 
 
 def _target(found: Scan, target: str) -> int:
@@ -61,18 +73,24 @@ def _is_hidden(found: Scan, index: int) -> bool:
     return bool(name) and any(stage.name == name for stage in found.stages[index + 1 :])
 
 
-def _tops(text: str, wanted: list[int], built: int, found: Scan) -> list[int]:
-    """Without the stages that others begin with: who has the upper one's layers has theirs."""
+def _parents(text: str, found: Scan) -> dict[int, int]:
+    """The stages that others begin with: who has the upper one's layers has theirs."""
     openings = [i for i in parse(text)[0].instructions if i.keyword == "FROM"]
     above: dict[str, int] = {}
-    covered = set()
+    parents = {}
     for index, opening in enumerate(openings):
-        base = above.get(opening.words[0]) if opening.words else None
-        if base is not None and (index in wanted or index == built):
-            covered.add(base)
+        if opening.words and opening.words[0] in above:
+            parents[index] = above[opening.words[0]]
         if found.stages[index].name:
             above[found.stages[index].name] = index
-    return [index for index in wanted if index not in covered]
+    return parents
+
+
+def _below(stage: int, parents: Mapping[int, int], found: Scan) -> Iterator[str]:
+    at: int | None = stage
+    while at is not None:
+        yield found.stages[at].name or f"stage-{at}"
+        at = parents.get(at)
 
 
 def _named(text: str, stages: list[int]) -> str:

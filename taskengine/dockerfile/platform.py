@@ -63,6 +63,11 @@ class Platform:
         return "/".join(part for part in (self.system, self.architecture, self.variant) if part)
 
 
+def parse_list(text: str) -> tuple[Platform, ...]:
+    """The platforms of `linux/amd64,linux/arm64`, each once; none for an empty text. Raises InvalidInput."""
+    return tuple(dict.fromkeys(Platform.parse(part.strip()) for part in text.split(","))) if text.strip() else ()
+
+
 def automatic_variables(target: Platform, build: Platform, stage: str) -> dict[str, str]:
     """The variables that every Dockerfile has without declaring them."""
     found = {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from taskengine.dockerfile.platform import parse_list
 from taskengine.plan import buildvalue
 from taskengine.plan import value as values
 from taskengine.plan.cachetarget import cache_source, cache_target
@@ -37,8 +38,8 @@ BUILD_OPTIONS: tuple[Option, ...] = (
         many=True,
     ),
     _ignored("builder", "The engine builds, or the buildkitd that BUILDKIT_HOST names.", value="NAME"),
-    _o("cache-from", "Where to take layers from.", value="IMAGE", many=True),
-    _o("cache-to", "Where to keep layers.", value="TARGET", many=True),
+    _o("cache-from", "Where to take layers from: a name, or type=registry,ref=NAME.", value="SOURCE", many=True),
+    _o("cache-to", "Where to keep layers: type=registry,ref=NAME,mode=max or type=inline.", value="TARGET", many=True),
     _o("cgroup-parent", "A limit of RUN steps on engines without BuildKit, which sets none.", value="PATH"),
     _ignored("compress", "Only files that changed are sent."),
     _o("cpu-period", "A limit of RUN steps on engines without BuildKit, which sets none.", value="N"),
@@ -57,7 +58,7 @@ BUILD_OPTIONS: tuple[Option, ...] = (
     _o("network", "Network of RUN steps: default, none or host.", value="NAME"),
     _o("no-cache", "Do not use layers of earlier builds."),
     _o("no-cache-filter", "The same for these stages only.", value="STAGE,...", many=True),
-    _o("platform", "Platform of the image.", value="OS/ARCH"),
+    _o("platform", "Platform of the image; several, with commas between, make an index.", value="OS/ARCH"),
     _ignored("progress", "Progress is shown by acr-task.", value="KIND"),
     _o("provenance", "Say in an attestation how the image was made.", value="PARAMETERS"),
     _o("pull", "Look for newer base images."),
@@ -100,6 +101,7 @@ _READER = OptionReader(
         "cache-to": cache_target,
         "memory": values.size_bytes,
         "memory-swap": values.size_bytes,
+        "platform": parse_list,
         "shm-size": values.size_bytes,
         "ssh": buildvalue.ssh_id,
         "ulimit": values.ulimit,

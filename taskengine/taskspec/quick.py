@@ -39,6 +39,8 @@ class QuickBuild:
     build_args: tuple[str, ...] = ()
     target: str = ""
     platform: str = ""
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     no_cache: bool = False
     labels: tuple[str, ...] = ()
     push: bool = True
@@ -65,6 +67,10 @@ def build_task(build: QuickBuild) -> str:
         words += ["--platform", _word(build.platform)]
     for ident in build.ssh:
         words += ["--ssh", _word(ident)]
+    for source in build.cache_from:
+        words += ["--cache-from", _word(source)]
+    for target in build.cache_to:
+        words += ["--cache-to", _word(target)]
     if build.no_cache:
         words.append("--no-cache")
     text = (

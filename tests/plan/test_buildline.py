@@ -46,6 +46,7 @@ def test_options_without_a_meaning_here_are_left_out() -> None:
 def _value(option: Option) -> str:
     special = {
         "attest": "type=sbom", "build-context": "a=b", "memory": "1g", "memory-swap": "-1", "shm-size": "64m",
+        "platform": "linux/arm64",
         "ulimit": "nofile=1:2",
     }  # fmt: skip
     return special.get(option.name, "value")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .model import VertexUpdate
 
 _STEP = re.compile(r"\[(?!internal\]|auth\])(?:[^\]]* )?\d+/\d+\] (?!FROM )")
+_STAGE = re.compile(r"\[(?:[^\] ]* )?([^\] ]+) \d+/\d+\]")
 _IMPORT = "importing cache manifest from "
 _MISSING = re.compile(r"not found|404|manifest unknown|name unknown", re.IGNORECASE)
 
@@ -31,11 +32,12 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """`missed` are the steps that were carried out although all that they stand on was cached: where the cache ended,
-    in each branch of the build."""
+    """`ran` are the steps that were carried out, `missed` those of them that stand on nothing but what was cached:
+    where the cache ended, in each branch of the build."""
 
     cached: int = 0
     total: int = 0
+    ran: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
     imports: tuple[Import, ...] = ()
 
@@ -46,6 +48,7 @@ class Tally:
         return Tally(
             cached=self.cached + other.cached,
             total=self.total + other.total,
+            ran=(*self.ran, *other.ran),
             missed=tuple(dict.fromkeys((*self.missed, *other.missed))),
             imports=tuple(imports.values()),
         )
@@ -69,7 +72,18 @@ def tally(vertexes: Iterable[VertexUpdate]) -> Tally:
         for v in known.values()
         if v.name.startswith(_IMPORT)
     ]
-    return Tally(cached=len(steps) - len(ran), total=len(steps), missed=tuple(missed), imports=tuple(imports))
+    return Tally(
+        cached=len(steps) - len(ran),
+        total=len(steps),
+        ran=tuple(v.name for v in steps if not v.cached),
+        missed=tuple(missed),
+        imports=tuple(imports),
+    )
+
+
+def stages_in(names: Iterable[str]) -> frozenset[str]:
+    """The stages that steps belong to, as BuildKit calls them: a name, or `stage-2` for one without."""
+    return frozenset(found[1] for name in names if (found := _STAGE.match(name)) is not None)
 
 
 def is_import(vertex: VertexUpdate) -> bool:

@@ -254,7 +254,7 @@ def test_layers_evicted_from_the_engine_are_told_by_the_count(
     assert run_task(text, context=context, on=engine).step("b").note == ""
 
 
-def test_a_registry_that_refuses_the_cache_fails_nothing(
+def test_a_registry_that_only_the_engine_reaches_holds_the_built_stage(
     run_task: RunTask, engine: Engine, context: Path, tmp_path: Path
 ) -> None:
     name = f"{engine.registry}/refused/app"  # a name that this process cannot reach in the engine's own sandbox
@@ -263,7 +263,7 @@ def test_a_registry_that_refuses_the_cache_fails_nothing(
     done = run_task(cached_build(name), context=context)
     assert done.status == "Succeeded"
     (warning,) = said(done, "warning")
-    assert "was not written" in warning
+    assert "holds the built stage only" in warning
     assert "this machine must reach the registry" in warning
 
 
@@ -321,3 +321,27 @@ def test_a_registry_that_takes_nothing_makes_a_warning(
     assert done.status == "Succeeded"
     (warning,) = said(done, "warning")
     assert f"the cache {readonly.name}/app:cache_quickrun_b was not written" in warning
+
+
+def test_a_cache_stays_whole_however_often_it_is_taken_and_kept(
+    run_task: RunTask, fresh_engine: Callable[..., OwnEngine], context: Path, tmp_path: Path
+) -> None:
+    engine = fresh_engine(registry=True)
+    allow(tmp_path, engine.registry_shared)
+    name = f"{engine.registry_shared}/often/app"
+    run_task(cached_build(name), context=context, on=engine)
+    for number in range(3):
+        # BuildKit's own record of what was taken from a cache lacks the layers that were not needed
+        forget(engine)
+        same = run_task(cached_build(name), context=context, on=engine)
+        assert same.step("b").note == f"nothing changed: {STEPS} of {STEPS} steps cached"
+        assert not [text for text in said(same) if text.startswith("kept")]
+        forget(engine)
+        (context / "app").write_text(f"change {number}\n")
+        changed = run_task(cached_build(name), context=context, on=engine)
+        assert {"[deps 3/3] RUN echo deps > /deps", "[stage-1 2/2] RUN echo without a name > /u"} <= cached_names(
+            changed
+        )
+        assert f"kept the layers of 2 stages in the cache {name}:cache_quickrun_b" in said(changed)
+    entries = get(engine.registry_url, "often/app/manifests/cache_quickrun_b")["manifests"]
+    assert len(entries) == 4  # the stage that changed above what it shares with the one before: both of them
