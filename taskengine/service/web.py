@@ -33,8 +33,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise InvalidInput(
             f"'{host}' is no address to listen on", hint="--host 127.0.0.1, or 0.0.0.0 for all"
         ) from error
-    family, kind, _, _, address = found[0]
-    sock = socket.socket(family, kind)
+    family, kind, protocol, _, address = found[0]
+    # with its protocol, for then asyncio sends small answers at once (TCP_NODELAY) and not 40 ms later
+    sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)

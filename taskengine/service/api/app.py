@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from taskengine import __version__
 from taskengine.service.api import admin, logs, problem, protocol, runs, system, tasks, uploads
@@ -41,13 +42,25 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.failed_logins = FailedLogins(services.settings.failed_logins, time.monotonic)
     app.state.metrics = Metrics(lambda: _count(services), services.now)
-    problem.install(app)
+    problem.install(app, _methods)
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(BodyLimit, most=services.settings.largest_body, larger=_larger(services))
     app.add_middleware(Watched, observe=app.state.metrics.request)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _methods(path: str) -> list[str]:
+    """All methods that a path has, over all of its routes."""
+    found = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
+    return sorted(found) or ["GET"]
 
 
 def _count(services: Services) -> Counts:
@@ -89,8 +102,19 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     for path in found["paths"].values():
         for operation in path.values():
             _plain_errors(operation)
+            _plain_parameters(operation)
     app.openapi_schema = found
     return found
+
+
+def _plain_parameters(operation: dict[str, Any]) -> None:
+    """A query or a header that is left out is left out: it has no null, as JSON has."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            del schema["anyOf"]
+            schema.update(kinds[0])
 
 
 def _plain_errors(operation: dict[str, Any]) -> None:

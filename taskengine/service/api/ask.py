@@ -68,9 +68,9 @@ def quick_of(body: QuickRunBody) -> tuple[RunSpec, Overrides, Group | None]:
     """The spec of a quick run, what else was asked for, and its group."""
     build = body.build
     spec = RunSpec(
-        text=body.text,
+        text=body.text or "",
         text_name=body.text_name or "task.yaml",
-        file=body.file,
+        file=body.file or "",
         build=Build(
             dockerfile=build.dockerfile, tags=tuple(build.tags), build_args=tuple(build.build_args),
             target=build.target, no_cache=build.no_cache, push=build.push,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -116,8 +116,8 @@ def _path(location: Sequence[Any]) -> str:
     return ".".join(words[1:] if words[:1] == ["body"] else words)[:500]
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the application a problem."""
+def install(app: FastAPI, methods: Callable[[str], Sequence[str]]) -> None:
+    """Make every error of the application a problem. `methods` are those that a path has."""
 
     async def ours(_: Request, error: Exception) -> Response:
         assert isinstance(error, TaskEngineError)  # noqa: S101 - registered for these only
@@ -132,12 +132,15 @@ def install(app: FastAPI) -> None:
             return problem(400, "the body is not JSON", code="invalid-json", hint="send Content-Type: application/json")
         return invalid_body(found)
 
-    async def http(_: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "invalid-input")
         detail = {404: "there is nothing here", 405: "this method is not possible here"}.get(error.status_code)
         hint = "the paths are listed in /openapi.json" if error.status_code in (404, 405) else None
-        return problem(error.status_code, detail or str(error.detail), code=code, hint=hint, headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(methods(request.url.path))
+        return problem(error.status_code, detail or str(error.detail), code=code, hint=hint, headers=headers)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         number = secrets.token_hex(4)

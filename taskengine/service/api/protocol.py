@@ -42,7 +42,7 @@ _LOOK_AGAIN = 1.0
 _FEED = {
     "requestBody": {
         "required": True,
-        "content": {"application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 Epoch = Annotated[int, Query(ge=0, le=2**31 - 1)]

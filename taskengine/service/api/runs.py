@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -24,7 +23,7 @@ from taskengine.service.api.ask import (
     quick_of,
 )
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
-from taskengine.service.api.schema.common import NAME
+from taskengine.service.api.schema.common import NAME, Moment
 from taskengine.service.api.schema.run import CancelBody, QueueView, QuickRunBody, RunChange, RunList, RunView
 from taskengine.service.caller import Caller
 from taskengine.service.model import RunType
@@ -35,13 +34,21 @@ from taskengine.service.store.runs import Filter
 
 router = APIRouter(prefix=V1, tags=["runs"])
 
+_PART = r"[a-z0-9]+([._-][a-z0-9]+)*"
+_REFERENCE = (
+    rf"^([a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
 Statuses = Annotated[list[RunStatus] | None, Query(max_length=8)]
 Types = Annotated[list[RunType] | None, Query(max_length=4)]
-Image = Annotated[str | None, Query(max_length=500, description="repository[:tag|@digest], with or without its host.")]
+Image = Annotated[
+    str | None,
+    Query(pattern=_REFERENCE, max_length=250, description="repository[:tag|@digest], with or without its host."),
+]
 TaskFilter = Annotated[str | None, Query(pattern=NAME, max_length=50)]
 Owner = Annotated[str | None, Query(max_length=200)]
-Since = Annotated[datetime | None, Query(alias="from", description="Queued at this time or later (RFC 3339).")]
-Until = Annotated[datetime | None, Query(alias="to", description="Queued at this time or earlier (RFC 3339).")]
+Since = Annotated[Moment | None, Query(alias="from", description="Queued at this time or later (RFC 3339).")]
+Until = Annotated[Moment | None, Query(alias="to", description="Queued at this time or earlier (RFC 3339).")]
 
 
 @router.get("/runs", responses=documented(), response_model=RunList, summary="List runs, the newest first")

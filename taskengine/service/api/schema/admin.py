@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, StrictInt
+from pydantic import Field, StrictInt
 
-from taskengine.service.api.schema.common import Body, Count, Flag, Labels, View, Word
+from taskengine.service.api.schema.common import Body, Count, Flag, Labels, Moment, View, Word
 
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?-]+$", max_length=60)]
 Patterns = Annotated[list[Pattern], Field(max_length=50)]
@@ -18,7 +18,7 @@ class TokenBody(Body):
     name: Annotated[Word, Field(min_length=1)]
     role: RoleName
     scopes: Patterns = []
-    expires: AwareDatetime | None = None
+    expires: Moment | None = None
 
 
 class TokenView(View):

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 from pydantic.alias_generators import to_camel
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 Name = Annotated[str, Field(pattern=NAME, max_length=50)]
 Word = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=2000)]
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=2**53)]
+
+
+def _as_written(value: object) -> object:
+    """Pydantic would take numbers for times, and times without a date or a zone."""
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("write a time as RFC 3339 has it, such as 2026-11-24T21:00:00Z")
+    if not isinstance(value, str | datetime):
+        raise ValueError("a time is a text, such as 2026-11-24T21:00:00Z")  # noqa: TRY004 - what pydantic hears
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_as_written)]
 Labels = Annotated[dict[Word, Word], Field(max_length=50)]
 
 
@@ -52,6 +67,3 @@ class ProblemDetails(View):
     code: str
     hint: str | None = None
     problems: list[ProblemItem] | None = None
-
-
-Moment = datetime

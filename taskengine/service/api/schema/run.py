@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import ConfigDict, Field, StrictInt
 
-from taskengine.service.api.schema.common import Body, Count, Flag, Labels, Line, View, Word
+from taskengine.service.api.schema.common import Body, Count, Flag, Labels, Line, Moment, View, Word
 from taskengine.service.api.schema.task import (
     AgentConfiguration,
     Argument,
@@ -58,7 +58,7 @@ class TaskRunBody(Facts):
     agent_pool_name: Word | None = None
     priority: Priority | None = None
     timeout: Seconds | None = None
-    not_before: datetime | None = None
+    not_before: Moment | None = None
     ttl: TimeToLive | None = None
 
 
@@ -75,9 +75,15 @@ class QuickRunBody(Facts):
     """A run without a stored task. Exactly one of `text`, `file` (its path in the context) and `build` is given.
     `context` is `upload:ID`, an address, or empty."""
 
-    text: Text = ""
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["text"]}, {"required": ["file", "context"]}, {"required": ["build"]}]
+        }
+    )
+
+    text: Annotated[Text, Field(min_length=1)] | None = None
     text_name: Annotated[str, Field(pattern=r"^[^/\x00-\x1f\x7f]*$", max_length=200)] = "task.yaml"
-    file: Line = ""
+    file: Annotated[Line, Field(min_length=1)] | None = None
     build: BuildBody | None = None
     context: Line = ""
     values_text: Text = ""
@@ -89,7 +95,7 @@ class QuickRunBody(Facts):
     working_directory: Line = ""
     network: Word = ""
     env: Annotated[list[Pair], Field(max_length=500)] = []
-    date: Annotated[datetime | Literal[""], Field(description="RFC 3339; empty is now.")] = ""
+    date: Annotated[Moment | Literal[""], Field(description="RFC 3339; empty is now.")] = ""
     timeout: RunSeconds = 3600
     step_timeout: StepSeconds | None = None
     grants: Grants = []
@@ -99,7 +105,7 @@ class QuickRunBody(Facts):
     agent_pool_name: Word = ""
     priority: Priority = 0
     concurrency: Concurrency | None = None
-    not_before: datetime | None = None
+    not_before: Moment | None = None
     ttl: TimeToLive | None = None
 
 
@@ -178,7 +184,7 @@ class QueueView(View):
 class UploadBody(Body):
     """An archive that will be sent: its size in bytes and the SHA-256 of its bytes."""
 
-    size: Annotated[Count, Field(ge=1)]
+    size: Annotated[Count, Field(ge=1, le=1 << 42)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
