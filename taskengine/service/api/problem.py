@@ -134,6 +134,8 @@ def install(app: FastAPI, methods: Callable[[str], Sequence[str]]) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
+        if isinstance(error.__cause__, TaskEngineError):  # FastAPI's word for whatever happens while it reads a body
+            return of_error(error.__cause__)
         code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "invalid-input")
         detail = {404: "there is nothing here", 405: "this method is not possible here"}.get(error.status_code)
         hint = "the paths are listed in /openapi.json" if error.status_code in (404, 405) else None
