@@ -85,10 +85,15 @@ def _remark(step: StepRecord) -> str:
 def _message(step: StepRecord) -> list[str]:
     """What went wrong, as a line of its own below the step's row; else what is worth knowing of it."""
     if step.note and step.status is StepStatus.SUCCEEDED and not step.error_ignored:
-        return [f"    {plain_text(step.note)[:100]}"]
+        return [f"    {_short(plain_text(step.note))}"]
     if not step.message or (step.status is StepStatus.SUCCEEDED and not step.error_ignored):
         return []
-    return [f"    {plain_text(step.message.split(chr(10))[0])[:100]}"]
+    return [f"    {_short(plain_text(step.message.split(chr(10))[0]))}"]
+
+
+def _short(text: str) -> str:
+    """A line that fits below a table; what is cut is seen to be cut."""
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _path(record: RunRecord) -> list[str]:

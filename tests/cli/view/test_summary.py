@@ -43,6 +43,12 @@ def test_what_went_wrong_stands_below_the_steps_row() -> None:
     ]
 
 
+def test_a_long_reason_is_seen_to_be_cut() -> None:
+    failed = step("a", StepStatus.FAILED, message="x" * 200)
+    line = next(line for line in text(record(failed, status=RunStatus.FAILED)).splitlines() if "xxx" in line)
+    assert line.strip() == "x" * 97 + "..."
+
+
 def test_the_result_is_the_last_line() -> None:
     assert text(record(step("a"))).split("\n")[-1] == "run r1 succeeded in 2.0s"
 
