@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,12 @@ _PATIENCE_SSH = 5.0
 _PAUSE = 600.0
 
 
+#: what the engine says of a network or a volume whose last container is being removed by somebody else right now
+_STILL_HELD = ("active endpoints", "volume is in use")
+#: seconds between attempts to remove such a one: over three in all
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+
 def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     """Remove the run's containers (kept ones and their volumes apart), networks and volumes.
 
@@ -36,15 +43,21 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     left: list[str] = []
 
     def gone(what: str, action: object, *args: object, **kwargs: object) -> None:
-        try:
-            action(*args, **kwargs)  # type: ignore[operator]
-        except NotFound:
-            pass
-        except APIError as error:
-            if "already in progress" not in str(error):
+        for pause in (*_PAUSES, 0.0):
+            try:
+                action(*args, **kwargs)  # type: ignore[operator]
+            except NotFound:
+                return
+            except APIError as error:
+                if "already in progress" in str(error):
+                    return
+                if pause and any(words in str(error) for words in _STILL_HELD):
+                    time.sleep(pause)
+                    continue
                 left.append(f"{what}: {error.explanation or error}")
-        except (requests.RequestException, OSError) as error:
-            left.append(f"{what}: {error}")
+            except (requests.RequestException, OSError) as error:
+                left.append(f"{what}: {error}")
+            return
 
     mine = {"label": f"{RUN_LABEL}={run_id}"}
     containers = api.containers(all=True, filters=mine)

@@ -19,7 +19,13 @@ TABLE = {
 ROLES = ("admin", "operator", "developer", "reader", "worker")
 
 
-@click.group(cls=LazyGroup, table=TABLE)
+EXAMPLES = (
+    ("acr-task token create --name ci --role developer", "for a person or a program"),
+    ("acr-task token list", "who has one"),
+)
+
+
+@click.group(cls=LazyGroup, table=TABLE, examples=EXAMPLES)
 def token() -> None:
     """Tokens of a server. An administrator's token is needed for all of it."""
 

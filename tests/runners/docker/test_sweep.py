@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from docker.errors import APIError
 
 from runners.docker import sweep
 from runners.docker.connect import Endpoint
@@ -93,3 +94,37 @@ def test_what_was_removed_leaves_no_stamp(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sweep, "connect", lambda endpoint, patience: Empty(OSError()))
     assert sweep_dead_runs(tmp_path) == ("sweep-r3",)
     assert list(tmp_path.iterdir()) == []
+
+
+class Busy(Stubborn):
+    """An engine whose network is still held for a moment by a container that somebody else is removing."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.removed: list[str] = []
+
+    def volumes(self, **_: Any) -> dict[str, Any]:
+        return {"Volumes": None}
+
+    def remove_container(self, *_: Any, **__: Any) -> None:
+        raise APIError("409 Conflict", None, "removal of container c is already in progress")
+
+    def remove_network(self, network: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise APIError("403 Forbidden", None, "error while removing network: network net has active endpoints")
+        self.removed.append(network)
+
+
+def test_a_network_that_is_still_held_for_a_moment_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("runners.docker.sweep.time.sleep", pauses.append)
+    engine = Busy(refusals=2)
+    assert sweep_run(engine, "r1") == ()  # type: ignore[arg-type]
+    assert (engine.removed, len(pauses)) == (["n"], 2)
+
+
+def test_a_network_that_stays_held_is_told_of_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runners.docker.sweep.time.sleep", lambda _: None)
+    (left,) = sweep_run(Busy(refusals=99), "r1")  # type: ignore[arg-type]
+    assert "active endpoints" in left

@@ -54,7 +54,7 @@ def test_an_image_is_built_and_gets_all_its_names_and_labels(site: Site, engine:
 
 
 def test_an_image_without_a_name_is_known_by_its_id(site: Site, engine: Engine) -> None:
-    outcome = site.build("FROM scratch\nCOPY Dockerfile /\n")
+    outcome = site.build("FROM scratch\nCOPY Dockerfile /without-a-name\n")
     assert not engine.api.inspect_image(outcome.image_id)["RepoTags"]
     engine.api.remove_image(outcome.image_id)
 
