@@ -95,6 +95,8 @@ class CacheKeeper:
             with self._lock:
                 self._engine_writes = False
             return False
+        if any(built.ran for built in builds):
+            tell("info", f"kept the layers of the build in the cache {_shown(target)}")
         if len(builds) > 1:
             tell("info", f"the cache {_shown(target)} holds {builds[0].request.platform} only: this engine writes one")
         return True

@@ -46,7 +46,7 @@ class BuildLog:
             vertex = replace(vertex, error="", name=f"{vertex.name}: not there")
         status = _status(vertex)
         said = self._said.get(vertex.digest)
-        if said == status or (said is not None and status == "started"):
+        if said == status or (said is not None and status == "started") or (said == "cached" and status == "done"):
             return  # BuildKit tells some vertexes again, each time it uses them
         if vertex.digest not in self._said:
             self._line(vertex.digest, vertex.name)

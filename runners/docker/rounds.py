@@ -150,7 +150,10 @@ class Rounds:
 def _remember(vertexes: dict[str, VertexUpdate], told: Progress) -> None:
     """By what is told, not by the outcome: a build that only gets other labels is done again, all cached."""
     if isinstance(told, VertexUpdate):
-        vertexes[told.digest] = told
+        before = vertexes.get(told.digest)
+        # a cached step is told again, as any other, when its layer is brought from the registry
+        is_cached = told.cached or (before is not None and before.cached)
+        vertexes[told.digest] = replace(told, cached=is_cached)
 
 
 def _writes_caches(client: BuildKit | ClassicBuilder, tell: Callable[[str, str], None]) -> TypeGuard[BuildKit]:

@@ -165,7 +165,16 @@ def cache_reference(tags: tuple[str, ...], *, task_name: str, step_id: str, regi
     return f"{host}/{path}:{cache_tag}" if host and _TAG.fullmatch(cache_tag) else None
 
 
-def with_cache(text: str, reference: str) -> str:
-    """The build line with the options of a registry cache in front, as ACR Tasks writes it."""
+def own_cache(line: BuildLine) -> str:
+    """The reference under which the line itself keeps its layers in a registry; empty for none."""
+    targets = map(cache_target, line.all("cache-to"))
+    return next((target.reference for target in targets if not target.is_inline), "")
+
+
+def with_cache(text: str, reference: str, *, own: str = "") -> str:
+    """The build line with the options of a registry cache in front, as ACR Tasks writes it. A line that names a place
+    of its `own` for layers keeps them there, and takes them from there."""
+    if own:
+        return f"--load --cache-from=type=registry,ref={own} {text}"
     cache = f"type=registry,ref={reference}"
     return f"--load --cache-to={cache},mode=max --cache-from={cache} {text}"

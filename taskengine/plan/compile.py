@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from taskengine.errors import Location
-from taskengine.plan.buildline import cache_reference, parse_build, with_cache
+from taskengine.plan.buildline import cache_reference, own_cache, parse_build, with_cache
 from taskengine.plan.check import check_applies, check_image, check_mounts, check_networks, check_values, check_volumes
 from taskengine.plan.cmdline import parse_cmd
 from taskengine.plan.env import merge_env, split_entries
@@ -263,12 +263,13 @@ class _Compiler:
                     step_id=step_id,
                     registry=self._inputs.facts.registry,
                 )
-                if reference is None:
+                own = own_cache(line)
+                if reference is None and not own:
                     hint = "name the registry in the tag, or give --registry"
                     message = f"no name for the cache of step '{step_id}' can be made: it is built without"
                     self._report.warning("W402", message, _place(step, "cache"), hint=hint)
                 else:
-                    text = with_cache(text, reference)
+                    text = with_cache(text, reference or "", own=own)
                     line = parse_build(text)
         except LineError as error:
             self._line_error(step, "build", error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskengine.plan.buildline import BUILD_OPTIONS, cache_reference, parse_build
+from taskengine.plan.buildline import BUILD_OPTIONS, cache_reference, own_cache, parse_build, with_cache
+from taskengine.plan.cachetarget import cache_source, cache_target
 from taskengine.plan.option import LineError, Option
 
 
@@ -143,6 +144,23 @@ def test_the_cache_of_a_build_lies_beside_its_first_tag_with_a_host(tags: tuple[
 
 def test_without_a_task_name_the_cache_is_that_of_a_quick_run() -> None:
     assert cache_reference(("r.io/a",), task_name="", step_id="b", registry="") == "r.io/a:cache_quickrun_b"
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("-t a .", ""),
+        ("-t a --cache-to type=inline .", ""),
+        ("-t a --cache-to type=registry,ref=r.io/a:c,mode=max .", "r.io/a:c"),
+    ],
+)
+def test_a_line_may_name_the_place_of_its_cache_itself(text: str, own: str) -> None:
+    line = parse_build(text)
+    assert own_cache(line) == own
+    cached = parse_build(with_cache(text, "r.io/a:cache_quickrun_b", own=own_cache(line)))
+    place = own or "r.io/a:cache_quickrun_b"
+    assert [cache_source(value) for value in cached.all("cache-from")] == [place]
+    assert place in {cache_target(value).reference for value in cached.all("cache-to")}
 
 
 def test_without_a_registry_there_is_no_cache() -> None:

@@ -345,3 +345,25 @@ def test_a_cache_stays_whole_however_often_it_is_taken_and_kept(
         assert f"kept the layers of 2 stages in the cache {name}:cache_quickrun_b" in said(changed)
     entries = get(engine.registry_url, "often/app/manifests/cache_quickrun_b")["manifests"]
     assert len(entries) == 4  # the stage that changed above what it shares with the one before: both of them
+
+
+def test_an_engine_with_containerds_store_writes_the_cache_itself(
+    run_task: RunTask, fresh_engine: Callable[..., OwnEngine], context: Path, tmp_path: Path
+) -> None:
+    engine = fresh_engine(registry=True)
+    engine.daemon.settings["features"] = {"containerd-snapshotter": True}
+    engine.restart()
+    if ["driver-type", "io.containerd.snapshotter.v1"] not in (engine.api.info()["DriverStatus"] or []):
+        pytest.skip("this Docker has no containerd store")
+    engine.import_busybox()
+    allow(tmp_path, engine.registry_shared)
+    name = f"{engine.registry_shared}/store/app"
+    first = run_task(cached_build(name), context=context, on=engine)
+    assert f"kept the layers of the build in the cache {name}:cache_quickrun_b" in said(first)
+    config = get(engine.registry_url, "store/app/manifests/cache_quickrun_b")["manifests"][-1]
+    assert config["mediaType"] == "application/vnd.buildkit.cacheconfig.v0"
+    forget(engine)
+    (context / "app").write_text("changed\n")
+    changed = run_task(cached_build(name), context=context, on=engine)
+    assert {"[deps 3/3] RUN echo deps > /deps", "[stage-1 2/2] RUN echo without a name > /u"} <= cached_names(changed)
+    assert said(changed, "warning") == []
