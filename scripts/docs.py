@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scripts.apipage import api_page
 from scripts.pages import docker_options, problems, task_reference
 from taskengine.cli.reference import reference as cli_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api_page,
     "cli.md": cli_reference,
     "docker-options.md": docker_options,
     "problems.md": problems,

@@ -173,7 +173,7 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     from taskengine.service.store.secrets import SecretBox
     from taskengine.service.store.uploads import UploadFolder
 
-    given = Path(options.settings_file) if options.settings_file else options.data / "server.yaml"
+    given = Path(options.settings_file) if options.settings_file else options.data / "settings.yaml"
     settings = read_settings(given, required=bool(options.settings_file))
     if options.registry:
         settings = replace(settings, registry=options.registry)

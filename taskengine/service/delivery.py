@@ -149,5 +149,5 @@ def _judge(parts: SplitResult, addresses: list[str], *, private: bool) -> None:
         if not private and (not address.is_global or address.is_multicast):
             raise InvalidInput(
                 f"{parts.hostname} is an address of this machine or its network",
-                hint="an operator may allow those: hooksToPrivateAddresses in server.yaml",
+                hint="an operator may allow those: hooksToPrivateAddresses in settings.yaml",
             )

@@ -1,6 +1,6 @@
 """How a service is set up: what its operator decided, once, when it was started. Data, and the file it is read from.
 
-The file is `server.yaml` in the data folder, or what ACR_TASK_SERVER_SETTINGS names; see docs/service.md.
+The file is `settings.yaml` in the data folder, or what ACR_TASK_SERVER_SETTINGS names; see docs/service.md.
 """
 
 from __future__ import annotations

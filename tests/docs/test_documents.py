@@ -18,6 +18,7 @@ from scripts.docs import PAGES, outdated
 from taskengine.cli.app import app
 from taskengine.registry.config import parse_registries
 from taskengine.secrets.table import table_from
+from taskengine.service.settings import parse_settings
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.load import load_task
 
@@ -75,6 +76,7 @@ COMMANDS = [
 ]
 TASKS = [pytest.param(block, id=str(block)) for block in blocks("yaml") if "steps:" in block.text]
 REGISTRIES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("registries:")]
+SETTINGS = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("retentionDays:")]
 TABLES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("providers:")]
 
 
@@ -131,8 +133,13 @@ def test_a_table_of_registries_in_a_document_is_valid(block: Block) -> None:
     assert parse_registries(text.encode(), source=str(block))
 
 
+@pytest.mark.parametrize("block", SETTINGS)
+def test_settings_in_a_document_are_valid(block: Block) -> None:
+    assert parse_settings(yaml.safe_load(block.text))
+
+
 def test_every_yaml_in_a_document_is_checked_by_a_test_here() -> None:
-    checked = {str(param.values[0]) for param in (*TASKS, *TABLES, *REGISTRIES)}
+    checked = {str(param.values[0]) for param in (*TASKS, *TABLES, *REGISTRIES, *SETTINGS)}
     assert [str(block) for block in blocks("yaml", "yml") if str(block) not in checked] == []
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", ["admin", "worker"])
 def test_a_fuzzer_finds_no_fault_with_the_api(tmp_path: Path, role: str) -> None:
-    (tmp_path / "server.yaml").write_text("failedLogins: 1000000\n")
+    (tmp_path / "settings.yaml").write_text("failedLogins: 1000000\n")
     with Process(tmp_path, "--no-worker") as service:
         token, paths, examples = ADMIN, "/", "2"
         if role == "worker":

@@ -52,4 +52,3 @@ def test_what_is_no_schedule_is_told_with_its_field(text: str, word: str) -> Non
 
 def test_a_day_that_one_of_the_months_has_is_enough() -> None:
     parse_schedule("0 0 31 2,3 *")
-    parse_schedule("0 0 30 2 mon")

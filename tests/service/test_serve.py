@@ -89,7 +89,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_told_by_name(tmp_path: Path) -> None:
-    (tmp_path / "server.yaml").write_text("retentionDay: 3\n")
+    (tmp_path / "settings.yaml").write_text("retentionDay: 3\n")
     with pytest.raises(AssertionError, match="did you mean 'retentionDays'"):
         Process(tmp_path, "--no-worker")
 

@@ -113,6 +113,16 @@ def test_the_audit_log_comes_in_pages(api: Api) -> None:
     assert [entry["detail"]["name"] for entry in first["value"] + second["value"]] == ["t2", "t1", "t0"]
 
 
+def test_every_setting_is_in_the_documents() -> None:
+    from dataclasses import fields
+    from pathlib import Path
+
+    from pydantic.alias_generators import to_camel
+
+    page = (Path(__file__).parents[3] / "docs" / "service.md").read_text()
+    assert not [f.name for f in fields(ServerSettings) if f"`{to_camel(f.name)}`" not in page]
+
+
 def test_log_lines_are_json_with_the_ids_that_they_are_about() -> None:
     record = logging.LogRecord("taskengine.x", logging.WARNING, __file__, 1, "run %s is late", ("ca1",), None)
     record.run = "ca1"
