@@ -442,6 +442,8 @@ class DockerRunner:
             self._platforms.close()
         self._sandboxes.close(wait=answers)
         self._background.close(drop=not answers, wait=answers)
+        if answers:
+            self._scope.settle()  # a step that was canceled has not waited for what was being made for it
         self._exits.close()  # last: it may just have begun to listen, in the background
         if not answers:
             self._journal.abandon()

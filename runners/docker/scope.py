@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import io
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from runners.docker import sandbox
@@ -45,18 +46,36 @@ class Scope:
         #: of the context into the workspace
         self.upload = Upload()
         self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._making = 0
         self._networks = {n.name: n for n in plan.networks}
         self._secret_volumes = {v.name: v for v in plan.volumes}
         self._logins: Callable[[], Mapping[str, Login]] = dict
 
     def stop(self) -> None:
-        """Nothing more is wanted: an upload that is under way ends."""
-        self._stopped.set()
+        """Nothing more is wanted: an upload that is under way ends, and nothing more is begun."""
+        with self._changed:
+            self._stopped.set()
 
-    def _go_on(self) -> None:
-        """Whoever was held up by an engine that was away must make nothing after the clean-up: nobody would find it."""
-        if self._stopped.is_set():
-            raise RunnerError("the run is over: nothing more is made for it")
+    def settle(self) -> None:
+        """Return when nothing is being made any more. After `stop`: what a canceled step has left half made is then
+        there to be found by its label."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._making)
+
+    @contextlib.contextmanager
+    def _make(self) -> Iterator[None]:
+        """While things are made. Whoever was held up must make nothing after the clean-up: nobody would find it."""
+        with self._changed:
+            if self._stopped.is_set():
+                raise RunnerError("the run is over: nothing more is made for it")
+            self._making += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._making -= 1
+                self._changed.notify_all()
 
     # names and labels
 
@@ -89,14 +108,14 @@ class Scope:
     def _make_network(self, name: str) -> str:
         spec = self._networks[name]
         full = self.name(name)
-        self._go_on()
-        if self._context.resumed and self._has_network(full):
+        with self._make():
+            if self._context.resumed and self._has_network(full):
+                return full
+            self._api.create_network(
+                full, driver=spec.driver or "bridge", enable_ipv6=spec.ipv6, labels=self.labels(role="network"),
+                check_duplicate=True,
+            )  # fmt: skip
             return full
-        self._api.create_network(
-            full, driver=spec.driver or "bridge", enable_ipv6=spec.ipv6, labels=self.labels(role="network"),
-            check_duplicate=True,
-        )  # fmt: skip
-        return full
 
     # volumes
 
@@ -169,9 +188,9 @@ class Scope:
         return any(v["Name"] == name for v in (self._api.volumes(filters=mine) or {}).get("Volumes") or [])
 
     def _make_volume(self, name: str) -> str:
-        self._go_on()
-        self._api.create_volume(name, driver="local", labels=self.labels(role="volume"))
-        return name
+        with self._make():
+            self._api.create_volume(name, driver="local", labels=self.labels(role="volume"))
+            return name
 
     # secrets in volumes
 
@@ -210,34 +229,33 @@ class Scope:
         return self._make_secret_volume(f"secret-{name}", files)
 
     def _make_secret_volume(self, name: str, files: Mapping[str, bytes]) -> str:
-        full = self.name(name)
-        keeper = self.name("keeper", name)
-        self._go_on()
-        if self._context.resumed and self._is_kept(keeper):
-            self._api.put_archive(keeper, "/keep", _tar_of_files(files))  # the process may have died before it did
-            return full
-        size = sum(len(content) for content in files.values()) + (1 << 20) + 4096 * len(files)
-        self._api.create_volume(
-            full, driver="local", labels=self.labels(role="secrets"),
-            driver_opts={"type": "tmpfs", "device": "tmpfs", "o": f"size={size},mode=0755"},
-        )  # fmt: skip
-        keeper = self._api.create_container_from_config(
-            {
-                "Image": self._sandbox_image(),
-                "Labels": self.labels(role="keeper"),
-                "StopSignal": "SIGKILL",
-                "HostConfig": {"Binds": [f"{full}:/keep"], "NetworkMode": "none"},
-            },
-            self.name("keeper", name),
-        )["Id"]
         if not sandbox.supports(self._architecture):
             raise RunnerError(
                 f"secret volumes cannot be kept in memory on this engine's architecture ({self._architecture})",
                 hint="run the task on an engine on amd64 or arm64",
             )
-        self._api.start(keeper)
-        self._api.put_archive(keeper, "/keep", _tar_of_files(files))
-        return full
+        full = self.name(name)
+        keeper = self.name("keeper", name)
+        with self._make():
+            if not (self._context.resumed and self._is_kept(keeper)):
+                size = sum(len(content) for content in files.values()) + (1 << 20) + 4096 * len(files)
+                self._start_keeper(keeper, full, size)
+            # also where it is kept: the process may have died before it did this
+            self._api.put_archive(keeper, "/keep", _tar_of_files(files))
+            return full
+
+    def _start_keeper(self, keeper: str, volume: str, size: int) -> None:
+        self._api.create_volume(
+            volume, driver="local", labels=self.labels(role="secrets"),
+            driver_opts={"type": "tmpfs", "device": "tmpfs", "o": f"size={size},mode=0755"},
+        )  # fmt: skip
+        body = {
+            "Image": self._sandbox_image(),
+            "Labels": self.labels(role="keeper"),
+            "StopSignal": "SIGKILL",
+            "HostConfig": {"Binds": [f"{volume}:/keep"], "NetworkMode": "none"},
+        }
+        self._api.start(self._api.create_container_from_config(body, keeper)["Id"])
 
     def _is_kept(self, keeper: str) -> bool:
         """Whether a keeper of the run's earlier life still holds its volume. One that stopped has lost what was in
@@ -262,18 +280,18 @@ class Scope:
 
         binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self.home()}:{HOME}"]
         name = self.name("filler")
-        self._go_on()
         body = {
             "Image": self._sandbox_image(),
             "Labels": self.labels(role="filler"),
             "HostConfig": {"Binds": binds, "NetworkMode": "none"},
         }
-        try:
-            return str(self._api.create_container_from_config(body, name)["Id"])
-        except APIError as error:
-            if self._context.resumed and error.status_code == 409:  # there since the run's earlier life
-                return str(self._api.inspect_container(name)["Id"])
-            raise
+        with self._make():
+            try:
+                return str(self._api.create_container_from_config(body, name)["Id"])
+            except APIError as error:
+                if self._context.resumed and error.status_code == 409:  # there since the run's earlier life
+                    return str(self._api.inspect_container(name)["Id"])
+                raise
 
     def _put(self, path: str, stream: io.BufferedIOBase | io.RawIOBase) -> None:
         self._api.put_archive(self._filler(), path, stream)
@@ -286,19 +304,17 @@ class Scope:
     def start_sandbox(self, number: int, network: str, names: Iterable[str]) -> str:
         """Start a container that holds a network namespace with these names in the task's network; returns its id."""
         full = self.network(network)
-        self._go_on()
-        container = self._api.create_container_from_config(
-            {
+        with self._make():
+            body = {
                 "Image": self._sandbox_image(),
                 "Labels": self.labels(role="sandbox"),
                 "StopSignal": "SIGKILL",
                 "HostConfig": {"NetworkMode": full},
                 "NetworkingConfig": {"EndpointsConfig": {full: {"Aliases": list(names)}}},
-            },
-            self.name("sandbox", str(number)),
-        )["Id"]
-        self._api.start(container)
-        return str(container)
+            }
+            container = str(self._api.create_container_from_config(body, self.name("sandbox", str(number)))["Id"])
+            self._api.start(container)
+            return container
 
     def rename_sandbox(self, container: str, network: str, names: Iterable[str]) -> None:
         """Give a sandbox other names. The engine knows no other way than to take it off its network and put it back."""
