@@ -40,7 +40,7 @@ class CacheTarget:
 
 def cache_source(text: str) -> str:
     """The reference that layers are taken from. Raises InvalidInput."""
-    fields = _fields(text, "inline")
+    fields = _fields(text)
     _refuse_strangers(text, fields, {"type", "ref", "digest"} | _STORAGE)
     if not fields.get("ref"):
         raise InvalidInput(f"{text!r} names no image to take layers from", hint=_HINT)
@@ -50,7 +50,7 @@ def cache_source(text: str) -> str:
 
 def cache_target(text: str) -> CacheTarget:
     """Where layers are to be kept. Raises InvalidInput."""
-    fields = _fields(text, "inline")
+    fields = _fields(text)
     _refuse_strangers(text, fields, {"type", "ref", "mode"} | _STORAGE)
     mode = fields.get("mode", "min")
     if mode not in ("min", "max"):
@@ -67,9 +67,12 @@ def cache_target(text: str) -> CacheTarget:
     return CacheTarget(reference=reference.normalised, all_stages=mode == "max")
 
 
-def _fields(text: str, *others: str) -> dict[str, str]:
+def _fields(text: str) -> dict[str, str]:
     """The parts of the text by name. A text without names is a reference."""
-    parts = next(csv.reader([text]), [])
+    try:
+        parts = next(csv.reader([text]), [])
+    except csv.Error:  # a line break, or a field without end
+        raise InvalidInput(f"{text[:80]!r} is not understood", hint=_HINT) from None
     if len(parts) == 1 and "=" not in parts[0]:
         return {"type": "registry", "ref": parts[0].strip()}
     pairs = [part.partition("=") for part in parts]
@@ -77,13 +80,13 @@ def _fields(text: str, *others: str) -> dict[str, str]:
         raise InvalidInput(f"{text!r} is not understood", hint=_HINT)
     fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
     kind = fields.setdefault("type", "registry")
-    if kind not in ("registry", *others):
+    if kind not in ("registry", "inline"):
         hint = f"{_ELSEWHERE[kind]}; {_HINT}" if kind in _ELSEWHERE else _HINT
         raise InvalidInput(f"type={kind} cannot be used as a cache here", hint=hint)
     return fields
 
 
-def _refuse_strangers(text: str, fields: dict[str, str], known: set[str] | frozenset[str]) -> None:
+def _refuse_strangers(text: str, fields: dict[str, str], known: set[str]) -> None:
     strange = next((name for name in fields if name not in known), None)
     if strange is not None:
         raise InvalidInput(f"{text!r}: {strange!r} is nothing that can be said of a cache", hint=_HINT)

@@ -27,14 +27,11 @@ class Port:
 def nano_cpus(text: str) -> int:
     """A number of processors, in billionths."""
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        return int(float(text) * 1_000_000_000)
+    except (ValueError, OverflowError):  # no number, or one without end
         raise InvalidInput(
             f"cpus: {text!r} is not a number", hint="write a number of processors, such as 0.5 or 2"
         ) from None
-    return int(value * 1_000_000_000)
 
 
 _PORT = re.compile(

@@ -55,7 +55,7 @@ def test_other_kinds_are_refused_by_name_with_a_way_out(kind: str) -> None:
     "text",
     [
         "type=registry", "type=inline", "ref=", "type=registry,ref=NOT VALID", "type=registry,nonsense",
-        "type=registry,ref=a,scope=x", "",
+        "type=registry,ref=a,scope=x", "", "a\nb", f"ref={'a' * 200_000}",
     ],
 )  # fmt: skip
 def test_a_source_that_names_nothing_is_refused(text: str) -> None:
