@@ -66,26 +66,30 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
         place = _fetch(git, context)
         _weigh(git, place.commit, limits)
         git.run("checkout", "--quiet", "--force", "--detach", place.commit)
-        committed = _time_of(git, place.commit)
+        committed = _seconds_of(git, place.commit)
         _submodules(git, root)
         _tell_of_lfs(git, access, notice)
-        seconds = git.run("log", "-1", "--no-show-signature", "--format=%ct", place.commit).strip()
     except GitFailed as failure:
         raise explain(failure.words, context) from None
     _forget_history(root)
-    _set_times(root, int(seconds) if seconds.isdigit() else 0)
+    _set_times(root, committed or 0)
     folder = subfolder(root, context.subdir, context.url)
     return Fetched(
         folder=folder, commit=place.commit, branch=place.branch, tag=place.tag, repository=context.url,
-        committed=committed,
+        committed=_time_of(committed),
     )  # fmt: skip
 
 
-def _time_of(git: GitCommand, commit: str) -> datetime | None:
-    """When the commit was made, by its committer's clock. A commit may hold any number there."""
+def _seconds_of(git: GitCommand, commit: str) -> int | None:
+    """When the commit was made, by its committer's clock, in seconds since 1970; a commit may hold anything there."""
+    said = git.run("log", "-1", "--no-show-signature", "--format=%ct", commit).strip()
+    return int(said) if said.isdigit() and len(said) < 20 else None
+
+
+def _time_of(seconds: int | None) -> datetime | None:
+    """None for a time that no calendar has."""
     try:
-        seconds = int(git.run("show", "--no-patch", "--format=%ct", commit).strip() or "x")
-        return datetime.fromtimestamp(seconds, UTC)
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
