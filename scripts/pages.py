@@ -256,7 +256,8 @@ _PROBLEMS_HEAD = f"""\
 # Problems
 
 {_MADE}
-What `acr-task validate`, `plan`, `render` and `run` may say about a task file, by the code at the end of the message.
+What `acr-task validate`, `plan`, `render` and `run` may say about a task file, and `scan` and every build about a
+Dockerfile, by the code at the end of the message.
 Errors stop the command with exit code 2; warnings do so with `--strict` only. All problems of a file are told at once,
 each with the place in your own file, also inside of templates and aliases.
 """
@@ -267,12 +268,14 @@ _GROUPS = {
     "E3": "What steps, networks, volumes and variables mean together",
     "E4": "cmd, build and push lines",
     "E5": "Secrets",
+    "E6": "What a shared server grants",
     "W": "Warnings",
 }
 
 
 def problems() -> str:
     """docs/problems.md."""
+    from taskengine.dockerfile.problem import CODES as DOCKERFILE_CODES
     from taskengine.taskspec.codes import CODES
 
     parts = [_PROBLEMS_HEAD]
@@ -283,6 +286,8 @@ def problems() -> str:
             if c.code.startswith(prefix)
         ]
         parts.append(f"## {title}\n\n{_table(['code', 'problem', 'what it means', 'how to mend it'], rows)}\n")
+    rows = [[f'<a id="{code.lower()}"></a>`{code}`', text] for code, text in DOCKERFILE_CODES.items()]
+    parts.append(f"## Dockerfiles\n\n{_table(['code', 'what it stands for'], rows)}\n")
     return "\n".join(parts)
 
 

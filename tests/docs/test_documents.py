@@ -16,9 +16,11 @@ import yaml
 
 from scripts.docs import PAGES, outdated
 from taskengine.cli.app import app
+from taskengine.dockerfile.problem import CODES as DOCKERFILE_CODES
 from taskengine.registry.config import parse_registries
 from taskengine.secrets.table import table_from
 from taskengine.service.settings import parse_settings
+from taskengine.taskspec.codes import CODES
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.load import load_task
 
@@ -162,6 +164,11 @@ def anchors(path: Path) -> set[str]:
     text = path.read_text(encoding="utf-8")
     headings = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in _HEADING.findall(text)}
     return headings | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+def test_every_code_of_a_problem_is_explained() -> None:
+    text = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
+    assert [code for code in (*CODES, *DOCKERFILE_CODES) if f'<a id="{code.lower()}"></a>' not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
