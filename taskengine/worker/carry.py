@@ -19,7 +19,7 @@ from taskengine.ambient import Ambient
 from taskengine.context.access import login_for
 from taskengine.context.model import Fetched
 from taskengine.context.source import UrlLogin, secrets_of
-from taskengine.errors import InvalidInput, InvalidTask, TaskEngineError, Unreachable
+from taskengine.errors import Interrupted, InvalidInput, InvalidTask, TaskEngineError, Unreachable
 from taskengine.plan.policy import breaches
 from taskengine.registry.auth import Login
 from taskengine.runner import Cancel, RunContext, Runner
@@ -69,12 +69,14 @@ def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel,
     from taskengine.scheduler.loop import execute
     from taskengine.scheduler.resume import resume_from
 
-    resume = resume_from(spool.events())
+    said = tuple(spool.events())
+    if said and isinstance(said[-1], RunFinished):  # all that is left is to send it
+        return said[-1].record
+    resume = resume_from(said)
     say = _Voice(spool, ambient)
     contexts = machine.contexts(leased.key, _context_logins(leased))
-    began = resume.began or ambient.now()
     try:
-        with _told(say, leased, began, ambient) as failed:
+        with _told(say, leased, resume.began, cancel, ambient) as failed:
             folder = _folder(leased, contexts, spool, machine, cancel, say)
             loaded = _load(leased, folder, machine)
             for warning in loaded.warnings:
@@ -117,10 +119,14 @@ class _Voice:
 
 
 @contextmanager
-def _told(say: _Voice, leased: LeasedRun, began: datetime, ambient: Ambient) -> Iterator[list[RunRecord]]:
+def _told(
+    say: _Voice, leased: LeasedRun, resumed: datetime | None, cancel: Cancel, ambient: Ambient
+) -> Iterator[list[RunRecord]]:
     """What goes wrong before the first step is the run's end, told as every end is. A context or a secret store that
-    is away is an infrastructure error; what the author has to mend is a failure."""
+    is away, and this machine's disk, are infrastructure errors; what the author has to mend is a failure. `resumed` is
+    when the run began in an earlier life, if it did."""
     ended: list[RunRecord] = []
+    began = resumed or ambient.now()
     try:
         yield ended
     except InvalidTask as error:
@@ -131,9 +137,14 @@ def _told(say: _Voice, leased: LeasedRun, began: datetime, ambient: Ambient) -> 
             hint = f" ({problem.hint})" if problem.hint else ""
             say.notice(_without(f"{place}{what}: {problem.message}{hint}", hidden), "warning")
         ended.append(_end(leased, RunStatus.FAILED, error, began, ambient))
+    except Interrupted as error:
+        ended.append(_end(leased, RunStatus.CANCELED, Interrupted(cancel.reason or error.message), began, ambient))
     except TaskEngineError as error:
         status = RunStatus.ERROR if isinstance(error, Unreachable) else RunStatus.FAILED
         ended.append(_end(leased, status, error, began, ambient))
+    except OSError as error:
+        disk = TaskEngineError(f"the worker's disk failed: {(error.strerror or str(error)).lower()}")
+        ended.append(_end(leased, RunStatus.ERROR, disk, began, ambient))
     except Exception as error:  # noqa: BLE001 - a bug of ours must end the run and not hang it
         bug = TaskEngineError(
             f"the worker failed unexpectedly: {type(error).__name__}: {error}",
@@ -141,7 +152,8 @@ def _told(say: _Voice, leased: LeasedRun, began: datetime, ambient: Ambient) -> 
         )
         ended.append(_end(leased, RunStatus.ERROR, bug, began, ambient))
     for record in ended:
-        say(RunStarted(at=began, run_id=leased.run, steps=()))
+        if resumed is None:
+            say(RunStarted(at=began, run_id=leased.run, steps=()))
         say(RunFinished(at=ambient.now(), record=record))
 
 

@@ -58,7 +58,10 @@ class Checkup:
             facts = dict(self._engine())
         except TaskEngineError as error:
             return Health(why=error.message, facts={"engine": None})
-        free = {str(folder): self._free(folder) for folder in self._folders if folder.exists()}
+        try:
+            free = {str(folder): self._free(folder) for folder in self._folders if folder.exists()}
+        except OSError as error:
+            return Health(why=f"the disk does not answer: {(error.strerror or str(error)).lower()}", facts=facts)
         facts["free"] = free
         least = min(free.values(), default=self._marks.go)
         self._short_of_room = least < (self._marks.go if self._short_of_room else self._marks.stop)

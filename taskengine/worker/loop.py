@@ -1,11 +1,13 @@
 """A worker's life: it registers, proves that it is fit, takes runs while it has room for them, and keeps its leases.
 
-Three kinds of threads: one that asks for work, one that sends heartbeats, and for each run one that carries it out and
-one that sends its feed. Speaks to the service through `WorkerApi` only. Must not know Docker.
+Its threads: one asks for work, one sends heartbeats, one looks at the machine, one stops what could not be renewed in
+time; none of these waits for another, as an engine that hangs must cost no lease. Each run has one that carries it out
+and one that sends its feed. Speaks to the service through `WorkerApi` only. Must not know Docker.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable
@@ -25,8 +27,10 @@ from taskengine.worker.spool import Lease, Spool, left_behind
 #: a worker that could not renew stops its runs so many seconds before their leases end
 _MARGIN = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-#: seconds between two looks at the engine and the disk
-_CHECKUP = 15.0
+#: seconds between two looks at the engine and the disk, and at the leases' ends
+_CHECKUP, _WATCH = 15.0, 1.0
+
+_STOPPED = "the worker was stopped"
 
 Say = Callable[[str], None]
 
@@ -54,10 +58,14 @@ class _Running:
     spool: Spool
     cancel: Cancel
     sender: Sender
-    thread: threading.Thread | None = None
-    #: set when the service gave the run to somebody else, or this worker leaves it for its next life
-    abandoned: bool = False
-    renewed: float = 0.0
+    #: when its lease was last known to be renewed
+    renewed: float
+    #: set when it was carried out: what is left is to send what it said
+    is_over: bool = False
+
+    def lose(self, why: str) -> None:
+        """It is not ours any more: nothing further is said of it, least of all that it was stopped here."""
+        self.sender.lose(why)
 
 
 class WorkerLoop:
@@ -72,9 +80,9 @@ class WorkerLoop:
         self._runs: dict[str, _Running] = {}
         self._stopping = threading.Event()
         self._draining = False
+        self._canceled = False
         self._state = "starting"
         self._health = Health()
-        self._looked = 0.0
 
     # from outside
 
@@ -83,17 +91,23 @@ class WorkerLoop:
         self._parts.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._register():
             return
-        beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._resume()
-        beats.start()
+        threads = [self._thread("heartbeat", self._beat), self._thread("leases", self._watch_leases)]
         try:
+            self._resume()
             if self._prove():
+                threads.append(self._thread("checkup", self._look_again))
                 self._take()
         finally:
             self._wait_for_runs()
             self._stopping.set()
-            beats.join(timeout=15)
+            for thread in threads:
+                thread.join(timeout=15)
             self._farewell()
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def drain(self) -> None:
         """Take nothing new; `run` returns when what runs is over."""
@@ -103,53 +117,48 @@ class WorkerLoop:
 
     def leave(self) -> None:
         """Let go of what runs, at once: its containers go on, and the next life of this worker goes on with them."""
-        with self._freed:
-            self._draining = True
-            for run in self._runs.values():
-                run.abandoned = True
-            self._freed.notify_all()
         self._stopping.set()
+        self.drain()
 
     def stop(self) -> None:
         """Cancel what runs, clean up, and return from `run`."""
         with self._freed:
-            self._draining = True
+            self._draining = self._canceled = True
             running = list(self._runs.values())
             self._freed.notify_all()
         for run in running:
-            run.cancel.set("the worker was stopped")
-
-    @property
-    def is_ready(self) -> bool:
-        return self._state == "ready"
+            run.cancel.set(_STOPPED)
 
     # the beginning
 
     def _register(self) -> bool:
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set() and not self._draining:
+        while not self._draining:
             try:
                 self._me = self._api.register(self._parts.about)
             except Unreachable as error:
-                self._parts.say(f"{error.message}; trying again in {pause:g} s")
-                self._stopping.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = self._pause(error.message, pause)
             else:
                 return True
         return False
 
+    def _pause(self, why: str, seconds: float) -> float:
+        """Wait before it is tried again, but not when the end has come; returns how long to wait the next time."""
+        self._parts.say(f"{why}; trying again in {seconds:g} s")
+        with self._freed:
+            self._freed.wait_for(lambda: self._draining, seconds)
+        return min(seconds * 2, _LONGEST_PAUSE)
+
     def _prove(self) -> bool:
         """Become ready: the machine has shown that it can do what a run needs."""
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set() and not self._draining:
+        while not self._draining:
             try:
                 self._parts.prove()
             except TaskEngineError as error:
                 self._health = Health(why=f"not fit for work: {error.message}", facts=self._health.facts)
                 self._state = "unfit"
-                self._parts.say(f"{self._health.why}; trying again in {pause:g} s")
-                self._stopping.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = self._pause(self._health.why, pause)
             else:
                 self._look()
                 return True
@@ -159,6 +168,8 @@ class WorkerLoop:
         """Go on with the runs of an earlier life that are still ours; remove what is left of the others."""
         for folder, lease in left_behind(self._parts.folder):
             leased = self._held(lease) if lease is not None else None
+            if leased is None and self._stopping.is_set():
+                return  # nobody said that it is lost: it is for the next life
             if leased is None:  # what it left on the engine goes with the next sweep
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
@@ -185,64 +196,66 @@ class WorkerLoop:
 
     def _take(self) -> None:
         pause = _FIRST_PAUSE
-        while self._may_take():
+        while free := self._room():
             try:
-                leased = self._api.lease(self._id, free=self._parts.about.capacity - len(self._runs))
+                leased = self._api.lease(self._id, free=free)
             except NotFound:
                 self._register()  # the service was set up anew
             except TaskEngineError as error:
-                self._parts.say(f"{error.message}; trying again in {pause:g} s")
-                self._stopping.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = self._pause(error.message, pause)
             else:
                 pause = _FIRST_PAUSE
                 if leased is not None and self._draining:
-                    self._give_back(leased)
+                    self._give_back(leased, "the worker was told to stop")
                 elif leased is not None:
                     self._begin(leased)
 
-    def _give_back(self, leased: LeasedRun) -> None:
-        try:
-            self._api.release(self._id, leased.run, epoch=leased.epoch, reason="the worker was told to stop")
-        except TaskEngineError:
-            return  # its lease will be over soon
+    def _give_back(self, leased: LeasedRun, why: str) -> None:
+        with contextlib.suppress(TaskEngineError):  # or its lease will be over soon
+            self._api.release(self._id, leased.run, epoch=leased.epoch, reason=why)
 
-    def _may_take(self) -> bool:
-        """Wait until there is room and the machine is fit; False when nothing new is to be taken any more."""
+    def _room(self) -> int:
+        """Wait until the machine is fit and there is room, for so many runs; 0 when nothing new is to be taken."""
         with self._freed:
             while not self._draining:
-                if self._state == "ready" and len(self._runs) < self._parts.about.capacity:
-                    return True
+                free = self._parts.about.capacity - len(self._runs)
+                if self._state == "ready" and free > 0:
+                    return free
                 self._freed.wait(1.0)
-        return False
+        return 0
 
     def _begin(self, leased: LeasedRun) -> None:
         lease = Lease(run=leased.run, attempt=leased.attempt, epoch=leased.epoch)
-        spool = Spool(self._parts.folder / leased.key, lease, self._parts.ambient)
-        running = _Running(leased=leased, spool=spool, cancel=Cancel(), sender=None)  # type: ignore[arg-type]
+        try:
+            spool = Spool(self._parts.folder / leased.key, lease, self._parts.ambient)
+        except OSError as error:
+            why = f"the worker cannot keep the run's log: {(error.strerror or str(error)).lower()}"
+            self._give_back(leased, why)
+            self._pause(f"run {leased.run}: {why}", _LONGEST_PAUSE)  # it may be given out to us again
+            return
+        cancel = Cancel()
 
         def append(offset: int, data: bytes) -> int:
             done = self._api.append(self._id, leased.run, epoch=leased.epoch, offset=offset, data=data)
             if done.cancel:
-                running.cancel.set(done.cancel)
+                cancel.set(done.cancel)
             return done.offset
 
-        def lost(why: str) -> None:
-            running.abandoned = True
-            running.cancel.set(why)
-
-        running.sender = Sender(spool, append, offset=min(leased.feed_size, spool.size), on_lost=lost)
-        running.renewed = self._parts.ambient.monotonic()
-        running.thread = threading.Thread(target=self._carry, args=(running,), name=f"run-{leased.run}", daemon=True)
+        sender = Sender(spool, append, offset=min(leased.feed_size, spool.size), on_lost=cancel.set)
+        renewed = self._parts.ambient.monotonic()
+        running = _Running(leased=leased, spool=spool, cancel=cancel, sender=sender, renewed=renewed)
         with self._lock:
             self._runs[leased.key] = running
-        running.sender.start()
-        running.thread.start()
+            if self._canceled:  # `stop` was called while this one was on its way
+                cancel.set(_STOPPED)
+        sender.start()
+        self._thread(f"run-{leased.run}", lambda: self._carry(running))
 
     def _carry(self, running: _Running) -> None:
         """The thread of one run."""
         try:
             record = carry_out(running.leased, running.spool, self._parts.machine, running.cancel, self._parts.ambient)
+            running.is_over = True
             self._parts.say(f"run {running.leased.run}: {record.status.value}")
             running.sender.finish()
         except RunnerError as error:  # the spool cannot be written: what was said is still sent
@@ -252,10 +265,10 @@ class WorkerLoop:
             self._parts.say(f"run {running.leased.run}: {type(error).__name__}: {error}")
             running.sender.stop()
         finally:
-            if running.sender.complete or running.sender.lost:
-                running.spool.remove()
+            if self._stopping.is_set() and not (running.sender.complete or running.sender.lost):
+                running.spool.close()  # for the next life
             else:
-                running.spool.close()
+                running.spool.remove()
             with self._freed:
                 del self._runs[running.leased.key]
                 self._freed.notify_all()
@@ -264,62 +277,72 @@ class WorkerLoop:
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._me.heartbeat_seconds if self._me else _FIRST_PAUSE):
-            self._look_now_and_then()
-            self._heartbeat()
+            try:
+                self._heartbeat()
+            except Exception as error:  # noqa: BLE001 - without heartbeats every lease is lost
+                self._parts.say(f"the service's answer to a heartbeat is not understood: {error}")
 
     def _heartbeat(self) -> None:
         with self._lock:
-            leases = [(run.leased.run, run.leased.epoch) for run in self._runs.values()]
             runs = {(run.leased.run, run.leased.epoch): run for run in self._runs.values()}
             state = "draining" if self._draining else self._state
-        facts = {**self._health.facts, "why": self._health.why, "running": len(runs)}
+            health = self._health
+        facts = {**health.facts, "why": health.why, "running": len(runs)}
         now = self._parts.ambient.monotonic()
         try:
-            held, drain = self._api.heartbeat(self._id, state=state, health=facts, leases=leases)
+            held, drain = self._api.heartbeat(self._id, state=state, health=facts, leases=runs)
         except TaskEngineError:
-            self._stop_what_was_not_renewed(now)
-            return
+            return  # the next one may arrive; what cannot be renewed in time is stopped
         for one in held:
             run = runs.get((one.run, one.epoch))
             if run is None:
                 continue
             if not one.held:
-                run.abandoned = True
-                run.cancel.set("the service has given the run to another worker")
+                run.lose("the service has given the run to another worker")
                 continue
-            run.renewed = now
+            run.renewed = max(run.renewed, now)
             if one.cancel is not None:
                 run.cancel.set(one.cancel or "canceled")
         if drain:
             self.drain()
 
-    def _stop_what_was_not_renewed(self, now: float) -> None:
-        """Nobody else may be given a run that still runs here: stop before the lease is over."""
-        lasts = (self._me.lease_seconds if self._me else 30.0) - _MARGIN
-        with self._lock:
-            late = [run for run in self._runs.values() if now - run.renewed > lasts]
-        for run in late:
-            if not run.cancel.is_set:
-                self._parts.say(f"run {run.leased.run}: its lease could not be renewed, so it is stopped")
-                run.abandoned = True
-                run.cancel.set("the lease could not be renewed")
+    def _watch_leases(self) -> None:
+        while not self._stopping.wait(_WATCH):
+            self._stop_what_was_not_renewed()
 
-    def _look_now_and_then(self) -> None:
-        if self._state in ("ready", "unfit") and self._parts.ambient.monotonic() - self._looked > _CHECKUP:
-            self._look()
+    def _stop_what_was_not_renewed(self) -> None:
+        """Nobody else may be given a run that still runs here: stop before the lease is over. One that was carried out
+        is still sent: a service that was away takes it when it is back."""
+        lasts = (self._me.lease_seconds if self._me else 30.0) - _MARGIN
+        now = self._parts.ambient.monotonic()
+        with self._lock:
+            late = [run for run in self._runs.values() if not run.is_over and now - run.renewed > lasts]
+        for run in late:
+            if not run.sender.lost:
+                self._parts.say(f"run {run.leased.run}: its lease could not be renewed, so it is stopped")
+                run.lose("the lease could not be renewed")
+
+    # the machine
+
+    def _look_again(self) -> None:
+        while not self._stopping.wait(_CHECKUP):
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - there is a next time
+                self._parts.say(f"could not look at this machine: {type(error).__name__}: {error}")
 
     def _look(self) -> None:
-        self._looked = self._parts.ambient.monotonic()
-        self._health = self._parts.checkup.look()
-        state = "ready" if self._health.is_fit else "unfit"
+        health = self._parts.checkup.look()
+        state = "ready" if health.is_fit else "unfit"
         with self._freed:
+            self._health = health
             changed, self._state = state != self._state, state
             self._freed.notify_all()
-        if self._health.is_fit:
+        if health.is_fit:
             self._sweep()
         if changed:
             self._heartbeat()  # a worker that just became ready must not wait for its next beat to be given work
-            self._parts.say("ready" if self._health.is_fit else f"takes no runs: {self._health.why}")
+            self._parts.say("ready" if health.is_fit else f"takes no runs: {health.why}")
 
     def _sweep(self) -> None:
         """Remove what is left of runs that nobody goes on with: each that is to be gone on with has its spool."""
@@ -332,15 +355,15 @@ class WorkerLoop:
 
     def _wait_for_runs(self) -> None:
         with self._freed:
-            while any(not run.abandoned for run in self._runs.values()) and not self._stopping.is_set():
+            while self._runs and not self._stopping.is_set():
                 self._freed.wait(1.0)
 
     def _farewell(self) -> None:
-        if not self._runs:
-            try:
-                self._api.heartbeat(self._id, state="draining", health={"why": "stopped"}, leases=[])
-            except TaskEngineError:
+        with self._lock:
+            if self._runs:
                 return
+        with contextlib.suppress(TaskEngineError):
+            self._api.heartbeat(self._id, state="draining", health={"why": "stopped"}, leases=[])
 
     @property
     def _id(self) -> str:

@@ -34,6 +34,7 @@ class Sender:
         self._on_lost = on_lost
         self._stop = threading.Event()
         self._ending = threading.Event()
+        self._losing = threading.Lock()
         self.lost = False
         self._thread = threading.Thread(target=self._work, name=f"send-{spool.lease.run}", daemon=True)
 
@@ -45,6 +46,14 @@ class Sender:
         self._ending.set()
         self._spool.seal()
         self._thread.join()
+
+    def lose(self, why: str) -> None:
+        """The run is not ours any more: nothing more is sent of it. `on_lost` is told, once, before this returns."""
+        self._stop.set()
+        with self._losing:
+            first, self.lost = not self.lost, True
+        if first:
+            self._on_lost(why)
 
     def stop(self) -> None:
         """Leave it as it is; the next life of this worker goes on."""
@@ -68,20 +77,19 @@ class Sender:
                 self._offset = self._append(self._offset, self._spool.read(self._offset, _BATCH))
                 pause = _FIRST_PAUSE
             except Conflict as error:
-                if error.offset is None or error.offset > self._spool.size:
-                    self._give_up(f"the service and this worker disagree about the run's log: {error.message}")
+                if error.offset in (None, self._offset) or error.offset > self._spool.size:
+                    self.lose(f"the service and this worker disagree about the run's log: {error.message}")
                     return
                 self._offset = error.offset
             except Gone as error:
-                self._give_up(error.message)
+                self.lose(error.message)
                 return
             except Unreachable:
                 self._stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             except TaskEngineError as error:
-                self._give_up(f"the service refused the run's log: {error.message}")
+                self.lose(f"the service refused the run's log: {error.message}")
                 return
-
-    def _give_up(self, why: str) -> None:
-        self.lost = True
-        self._on_lost(why)
+            except Exception as error:  # noqa: BLE001 - a run whose log nobody sends must not go on
+                self.lose(f"the run's log cannot be sent: {type(error).__name__}: {error}")
+                return

@@ -45,8 +45,12 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(folder / _FEED, flags, 0o600)
-        self._size = self._mend()
-        _write_lease(folder / _LEASE, lease)
+        try:
+            self._size = self._mend()
+            _write_lease(folder / _LEASE, lease)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def _mend(self) -> int:
         """Cut off the frame that a killed process was about to write; returns where the feed ends."""
@@ -132,11 +136,11 @@ class Spool:
 
     def read(self, offset: int, most: int) -> bytes:
         """Whole frames from `offset` on, at most `most` bytes unless one frame alone is longer."""
-        with self._changed:
-            end = self._size
         want = most
         while True:
-            data = os.pread(self._file, min(want, end - offset), offset)
+            with self._changed:  # so that nobody closes the file meanwhile
+                end = self._size
+                data = os.pread(self._file, min(want, end - offset), offset)
             whole = max((at for at, _ in frames(data)), default=0)
             if whole or offset + len(data) >= end:
                 return data[:whole]

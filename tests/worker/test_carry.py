@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from runners.noop import NoopRunner, Script
 from taskengine.ambient import Ambient
 from taskengine.client.workers import LeasedRun
 from taskengine.context.model import Fetched
-from taskengine.errors import Unreachable
+from taskengine.errors import Interrupted, Unreachable
 from taskengine.runner import Cancel, RunContext
 from taskengine.runs.event import Event, Notice, RunFinished, RunStarted, StepStarted
 from taskengine.runs.feed import FrameKind, frames
@@ -218,3 +220,36 @@ def test_a_cancel_reaches_a_run(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.carry(RunSpec(text=HELLO), cancel=cancel)
     assert world.record.status is RunStatus.CANCELED
+
+
+def test_a_run_that_had_ended_is_not_begun_again(tmp_path: Path) -> None:
+    """The worker died while the service, which was away, had not all of it."""
+    first = World(tmp_path)
+    whole = first.carry(RunSpec(text=HELLO))
+    again = World(tmp_path)
+    assert again.carry(RunSpec(text=HELLO)) == whole
+    assert again.record == first.record
+    assert again.runner.attempts == {}
+
+
+def test_a_cancel_while_the_context_is_fetched_is_no_failure(tmp_path: Path) -> None:
+    world, cancel = World(tmp_path), Cancel()
+
+    def uploaded(leased: LeasedRun, into: Path, stop: Cancel) -> None:
+        cancel.set("not wanted")
+        raise Interrupted("fetching the context was stopped")
+
+    world.machine = replace(world.machine, uploaded=uploaded)
+    world.carry(RunSpec(text=HELLO, context="upload:u1"), cancel=cancel)
+    assert (world.record.status, world.record.message) == (RunStatus.CANCELED, "not wanted")
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_task(tmp_path: Path) -> None:
+    def uploaded(leased: LeasedRun, into: Path, stop: Cancel) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    world = World(tmp_path)
+    world.machine = replace(world.machine, uploaded=uploaded)
+    world.carry(RunSpec(text=HELLO, context="upload:u1"))
+    assert world.record.status is RunStatus.ERROR
+    assert world.record.message == "the worker's disk failed: no space left on device"
