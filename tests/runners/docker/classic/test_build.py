@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,23 +242,25 @@ def test_nothing_is_left_after_a_build(site: Site) -> None:
 
 @pytest.mark.usefixtures("no_buildkit")
 @pytest.mark.parametrize(
-    ("options", "command", "expected"),
+    ("options", "file", "expected", "unified_file", "unified"),
     [
-        ("--memory 64m --memory-swap -1", "memory/memory.limit_in_bytes", "67108864"),
-        ("--cpu-quota 25000 --cpu-period 50000", "cpu/cpu.cfs_quota_us", "25000"),
-        ("--cpu-period 50000", "cpu/cpu.cfs_period_us", "50000"),
-        ("--cpu-shares 512", "cpu/cpu.shares", "512"),
-        ("--cpuset-cpus 0", "cpuset/cpuset.cpus", "0"),
-        ("--cpuset-mems 0", "cpuset/cpuset.mems", "0"),
+        ("--memory 64m --memory-swap -1", "memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"),
+        ("--cpu-quota 25000 --cpu-period 50000", "cpu/cpu.cfs_quota_us", "25000", "cpu.max", "25000 50000"),
+        ("--cpu-period 50000", "cpu/cpu.cfs_period_us", "50000", "cpu.max", "max 50000"),
+        ("--cpu-shares 512", "cpu/cpu.shares", "512", "cpu.weight", "20|59"),  # runc's older rule, and its newer one
+        ("--cpuset-cpus 0", "cpuset/cpuset.cpus", "0", "cpuset.cpus", "0"),
+        ("--cpuset-mems 0", "cpuset/cpuset.mems", "0", "cpuset.mems", "0"),
     ],
 )
-def test_limits_have_their_effect(run_task: RunTask, context: Path, options: str, command: str, expected: str) -> None:
-    if not Path("/sys/fs/cgroup/memory").is_dir():
-        pytest.skip("limits are read in the files of cgroup v1")
-    (context / "Dockerfile").write_text(f"FROM busybox:1\nRUN echo limit $(cat /sys/fs/cgroup/{command})\n")
+def test_limits_have_their_effect(
+    run_task: RunTask, context: Path, options: str, file: str, expected: str, unified_file: str, unified: str
+) -> None:
+    """As a RUN step finds them, in the files of cgroup v1 or those of v2."""
+    read = f"cd /sys/fs/cgroup; if test -d memory; then echo one $(cat {file}); else echo two $(cat {unified_file}); fi"
+    (context / "Dockerfile").write_text(f"FROM busybox:1\nRUN {read}\n")
     done = run_task(f"steps:\n  - {{id: b, build: --no-cache {options} .}}\n", context=context)
     assert done.status == "Succeeded", done.record
-    assert f"limit {expected}\n" in done.text("b")
+    assert re.search(f"^#[0-9]+ (one ({expected})|two ({unified}))$", done.text("b"), re.MULTILINE), done.text("b")
 
 
 @pytest.mark.usefixtures("no_buildkit")
