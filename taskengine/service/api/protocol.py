@@ -113,10 +113,10 @@ async def lease(request: Request, services: ServicesOf, _: CallerOf, worker: Id,
             # a worker that is gone must not be given a run that nobody would then carry out
             if await request.is_disconnected():
                 break
-            found = await run_in_threadpool(_lease, services, worker, body.free)
-            if found is not None:
-                _metrics(request).leased((services.now() - found.run.created).total_seconds())
-                return JSONResponse(await run_in_threadpool(_lease_view, services, found))
+            given = await run_in_threadpool(_lease, services, worker, body.free)
+            if given is not None:
+                _metrics(request).leased((services.now() - given[0].run.created).total_seconds())
+                return JSONResponse(_lease_view(services, *given))
             left = end - time.monotonic()
             if left <= 0 or services.draining:
                 break
@@ -131,7 +131,10 @@ async def lease(request: Request, services: ServicesOf, _: CallerOf, worker: Id,
     summary="Go on with a run after a restart",
 )
 def resume(services: ServicesOf, _: CallerOf, worker: Id, run: RunId, epoch: Epoch) -> Response:
-    return JSONResponse(_lease_view(services, _held(services, worker, run, epoch)))
+    found = _held(services, worker, run, epoch)
+    with services.database.read() as conn:
+        given = secrets.get(conn, services.box, "run", run)
+    return JSONResponse(_lease_view(services, found, given))
 
 
 @router.post(
@@ -191,24 +194,24 @@ def context(services: ServicesOf, _: CallerOf, worker: Id, run: RunId, epoch: Ep
     return StreamingResponse(_chunks(file), media_type="application/octet-stream")
 
 
-def _lease(services: Services, worker: str, free: int) -> Lease | None:
+def _lease(services: Services, worker: str, free: int) -> tuple[Lease, dict[str, str]] | None:
     if services.draining:
         return None
 
-    def work(conn: Connection) -> Lease | None:
+    def work(conn: Connection) -> tuple[Lease, dict[str, str]] | None:
         now = services.now()
         found = workers.get(conn, worker)
-        return queue.lease(conn, found, now=now, caps=services.caps, term=services.lease_term, free=free)
+        return queue.hand_out(
+            conn, services.box, found, now=now, caps=services.caps, term=services.lease_term, free=free
+        )
 
-    found = services.database.transact(work)
-    if found is not None:
-        services.bell.tell(f"run:{found.run.id}")
-    return found
+    given = services.database.transact(work)
+    if given is not None:
+        services.bell.tell(f"run:{given[0].run.id}")
+    return given
 
 
-def _lease_view(services: Services, found: Lease) -> dict[str, Any]:
-    with services.database.read() as conn:
-        given = secrets.get(conn, services.box, "run", found.run.id)
+def _lease_view(services: Services, found: Lease, given: dict[str, str]) -> dict[str, Any]:
     return {
         "run": found.run.id,
         "attempt": found.run.attempt,

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from cryptography.fernet import Fernet
+
+from taskengine.service.store import secrets
+from taskengine.service.store.secrets import SecretBox
 from tests.service.api.support import TEXT, Api, Hand, begun, ended, said
 
 
@@ -45,6 +49,18 @@ def test_a_waiting_worker_is_given_a_run_as_soon_as_there_is_one(api: Api) -> No
     assert found
     assert found[0] is not None
     assert found[0]["run"] == run
+
+
+def test_a_run_whose_secrets_cannot_be_opened_ends_and_the_worker_is_given_the_next(api: Api) -> None:
+    text = {"text": TEXT, "secrets": {"set:token": "s3cret"}}
+    broken, sound = (str(api.developer.post("/runs", text).json()["runId"]) for _ in range(2))
+    with api.services.database.write() as conn:
+        other = SecretBox((Fernet.generate_key().decode(),))
+        secrets.put(conn, other, "run", broken, {"set:token": "s3cret"}, now=api.services.now())
+    given = taken(Hand(api))
+    assert (given["run"], given["secrets"]) == (sound, {"set:token": "s3cret"})
+    over = api.reader.get(f"/runs/{broken}").json()
+    assert (over["status"], "sealed with another key" in over["runErrorMessage"]) == ("Error", True)
 
 
 def test_a_draining_service_gives_nothing_out_and_lets_nobody_wait(api: Api) -> None:
