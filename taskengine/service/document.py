@@ -18,6 +18,9 @@ from taskengine.errors import InvalidInput
 #: what the service itself knows of a task; not part of what is kept as its document
 OWN = frozenset({"name", "status", "owner", "revision", "creationDate", "lastModified", "webhookSecret", "warnings"})
 
+#: the identity of the machine itself: a worker's own, without a name
+_SYSTEM = ("system", "[system]")
+
 
 class InvalidDocument(InvalidInput):
     """A document says something that cannot be. `faults` are pairs of a path into it and what is wrong there."""
@@ -82,7 +85,8 @@ def _places(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 
 def logins(document: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
     """A task's registry credentials as a run's secrets: `login:HOST`, JSON with `username` and `password`; in place of
-    one that lies in a secret store, `usernameVault` and `passwordVault` hold its address."""
+    one that lies in a secret store, `usernameVault` and `passwordVault` hold its address, and `identity` says as who to
+    ask for it."""
     found: dict[str, str] = {}
     for host, entry in ((document.get("credentials") or {}).get("customRegistries") or {}).items():
         login: dict[str, str] = {}
@@ -94,6 +98,8 @@ def logins(document: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str,
                 login[f"{name}Vault"] = given.get("value") or ""
             else:
                 login[name] = (secrets.get(f"password:{host}") if key == "password" else given.get("value")) or ""
+        if entry.get("identity") not in (None, "", *_SYSTEM):
+            login["identity"] = entry["identity"]
         if login:
             found[f"login:{host}"] = json.dumps(login)
     return found

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from taskengine.context.source import Git, NoContext, Oci, Tarball, parse_context
-from taskengine.errors import InvalidInput, InvalidTask, Problem, Severity
+from taskengine.errors import InvalidInput, InvalidTask, Problem
 from taskengine.plan.policy import breaches, check_grant
+from taskengine.secrets.address import parse_address
 from taskengine.service.document import InvalidDocument
 from taskengine.service.schedule import parse_schedule
 from taskengine.taskspec.inputs import Inputs, RunFacts
@@ -30,7 +31,11 @@ Fault = tuple[str, str]
 
 def check_document(document: Mapping[str, Any]) -> None:
     """Raises InvalidDocument with every fault but those of an inline task's text."""
-    faults = [*_step_faults(document["step"]), *_trigger_faults(document.get("trigger") or {})]
+    faults = [
+        *_step_faults(document["step"]),
+        *_trigger_faults(document.get("trigger") or {}),
+        *_login_faults((document.get("credentials") or {}).get("customRegistries") or {}),
+    ]
     for n, grant in enumerate(document.get("grants") or ()):
         try:
             check_grant(grant)
@@ -123,10 +128,6 @@ def _placed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     )
 
 
-def has_errors(problems: Iterable[Problem]) -> bool:
-    return any(p.severity is Severity.ERROR for p in problems)
-
-
 def _step_faults(step: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _told("step.contextPath", lambda: check_context(step.get("contextPath") or ""))
     for key in ("dockerFilePath", "taskFilePath", "valuesFilePath"):
@@ -155,6 +156,18 @@ def _trigger_faults(trigger: Mapping[str, Any]) -> Iterator[Fault]:
         address = source["sourceRepository"]["repositoryUrl"]
         if not isinstance(_parsed(address), Git | Tarball):
             yield f"trigger.sourceTriggers.{n}.sourceRepository.repositoryUrl", "it is no address of a repository"
+
+
+def _login_faults(registries: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+    for host, entry in registries.items():
+        path = f"credentials.customRegistries.{host}"
+        if entry.get("identity") and not entry.get("userName") and not entry.get("password"):
+            yield path, "an identity alone opens no registry here: give userName and password too"
+        for key in ("userName", "password"):
+            given = entry.get(key) or {}
+            if given.get("type") == "Vaultsecret":
+                address = given.get("value") or ""
+                yield from _told(f"{path}.{key}.value", lambda address=address: parse_address(address))
 
 
 def _parsed(text: str) -> object:

@@ -52,7 +52,8 @@ class Machine:
 
     `runner` makes a runner for a run with these logins. `contexts` says where a run's contexts are fetched to, given
     the logins for their hosts. `uploaded` unpacks the context that was uploaded for the run into a folder. `platform`
-    is the engine's own. `resolve_secrets` fetches the values of a task's `secrets:` that came without one.
+    is the engine's own. `resolve_secrets` fetches the values of a task's `secrets:` that came without one, and
+    of registry logins that lie in a secret store.
     """
 
     runner: Callable[[RunContext, Mapping[str, Login], Contexts], Runner]
@@ -82,8 +83,9 @@ def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel,
             for warning in loaded.warnings:
                 say.notice(warning.message, "warning")
             _check(leased, loaded)
-            context, mask = _context(leased, loaded, folder, resumed=resume.began is not None)
-            runner = machine.runner(context, _logins(leased.secrets), contexts)
+            logins, fetched = _logins(leased.secrets, machine)
+            context, mask = _context(leased, loaded, folder, logins, fetched, resumed=resume.began is not None)
+            runner = machine.runner(context, logins, contexts)
         if failed:
             return failed[0]
         if resume.began is not None:
@@ -301,13 +303,14 @@ def _check(leased: LeasedRun, loaded: LoadedTask) -> None:
 
 
 def _context(
-    leased: LeasedRun, loaded: LoadedTask, folder: Fetched | None, *, resumed: bool
-) -> tuple[RunContext, Mask]:
+    leased: LeasedRun, loaded: LoadedTask, folder: Fetched | None, logins: Mapping[str, Login],
+    fetched: Sequence[str], *, resumed: bool,
+) -> tuple[RunContext, Mask]:  # fmt: skip
     from taskengine.prepared import build_secrets, hidden
 
     spec, secrets = leased.spec, leased.secrets
-    logins = [login.secret for login in _logins(secrets).values()]
-    secret = hidden(loaded, given=_hidden_values(leased), logins=logins)
+    given = (*_hidden_values(leased), *fetched)
+    secret = hidden(loaded, given=given, logins=[login.secret for login in logins.values()])
     context = RunContext(
         run_id=leased.key,
         registry=spec.registry,
@@ -338,9 +341,29 @@ def _named(secrets: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {name[len(prefix) :]: value for name, value in secrets.items() if name.startswith(prefix)}
 
 
-def _logins(secrets: Mapping[str, str]) -> dict[str, Login]:
-    found = {}
-    for host, text in _named(secrets, _LOGIN).items():
-        said = json.loads(text)
-        found[host] = Login(username=said.get("username", ""), secret=said.get("password", ""))
-    return found
+def _logins(secrets: Mapping[str, str], machine: Machine) -> tuple[dict[str, Login], tuple[str, ...]]:
+    """The run's own registry logins, and what of them was fetched from a secret store. Raises InvalidInput, and
+    Unreachable for a store that is away."""
+    from taskengine.taskspec.model import SecretSpec
+
+    said = {host: json.loads(text) for host, text in _named(secrets, _LOGIN).items()}
+    wanted = [
+        SecretSpec(id=f"{part} of {host}", keyvault=login[f"{part}Vault"], client_id=login.get("identity", ""))
+        for host, login in said.items()
+        for part in ("username", "password")
+        if login.get(f"{part}Vault")
+    ]
+    if wanted and machine.resolve_secrets is None:
+        raise InvalidInput(
+            f"the {wanted[0].id} lies in a secret store, and this worker asks none",
+            hint="give the login itself to the task",
+        )
+    found = machine.resolve_secrets(wanted) if wanted and machine.resolve_secrets else {}
+    logins = {
+        host: Login(
+            username=found.get(f"username of {host}", login.get("username", "")),
+            secret=found.get(f"password of {host}", login.get("password", "")),
+        )
+        for host, login in said.items()
+    }
+    return logins, tuple(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,13 @@ from runners.noop import NoopRunner, Script
 from taskengine.ambient import Ambient
 from taskengine.client.workers import LeasedRun
 from taskengine.context.model import Fetched
-from taskengine.errors import Interrupted, Unreachable
+from taskengine.errors import Interrupted, InvalidInput, TaskEngineError, Unreachable
 from taskengine.runner import Cancel, RunContext
 from taskengine.runs.event import Event, Notice, RunFinished, RunStarted, StepStarted
 from taskengine.runs.feed import FrameKind, frames
 from taskengine.runs.model import RunStatus
 from taskengine.runs.spec import Build, RunSpec
+from taskengine.taskspec.model import SecretSpec
 from taskengine.worker.carry import Machine, carry_out
 from taskengine.worker.spool import Lease, Spool
 
@@ -195,6 +196,54 @@ def test_logins_of_the_run_reach_its_runner(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.carry(RunSpec(text=HELLO), {"login:reg.example.com": '{"username": "u", "password": "p"}'})
     assert world.logins["reg.example.com"].username == "u"
+
+
+IN_VAULT = {
+    "login:reg.example.com": (
+        '{"username": "u", "passwordVault": "https://v.vault.azure.net/secrets/p", "identity": "an-id"}'
+    )
+}
+
+
+def test_a_login_in_a_secret_store_is_fetched_and_hidden(tmp_path: Path) -> None:
+    world = World(tmp_path, behaviour={"hello": Script(stdout=b"hunter2-hunter2\n")})
+    asked: list[SecretSpec] = []
+
+    def resolve(specs: Sequence[SecretSpec]) -> Mapping[str, str]:
+        asked.extend(specs)
+        return {spec.id: "hunter2-hunter2" for spec in specs}
+
+    world.machine = replace(world.machine, resolve_secrets=resolve)
+    world.carry(RunSpec(text=HELLO), IN_VAULT)
+    assert [(one.keyvault, one.client_id) for one in asked] == [("https://v.vault.azure.net/secrets/p", "an-id")]
+    login = world.logins["reg.example.com"]
+    assert (login.username, login.secret) == ("u", "hunter2-hunter2")
+    assert b"hunter2" not in world.feed
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidInput("there is none"), RunStatus.FAILED),
+        (Unreachable("the store is away"), RunStatus.ERROR),
+        (None, RunStatus.FAILED),
+    ],
+)
+def test_a_login_that_cannot_be_fetched_ends_the_run_before_its_first_step(
+    tmp_path: Path, error: TaskEngineError | None, status: RunStatus
+) -> None:
+    world = World(tmp_path)
+
+    def resolve(_: Sequence[SecretSpec]) -> Mapping[str, str]:
+        assert error is not None
+        raise error
+
+    world.machine = replace(world.machine, resolve_secrets=resolve if error else None)
+    world.carry(RunSpec(text=HELLO), IN_VAULT)
+    assert world.record.status is status
+    expected = error.message if error else "the password of reg.example.com lies in a secret store"
+    assert expected in world.record.message
+    assert world.log == b""
 
 
 def test_a_run_is_gone_on_with_where_its_spool_says_that_it_was(tmp_path: Path) -> None:

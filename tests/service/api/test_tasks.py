@@ -265,6 +265,30 @@ def test_pushes_go_to_the_servers_registry_unless_a_login_comes_along(api: Api) 
     assert api.developer.post("/tasks", inline("other", text=text, credentials=login)).status_code == 201
 
 
+def test_a_login_may_lie_in_a_secret_store(api: Api) -> None:
+    def sent(**entry: Any) -> Any:
+        return inline(credentials={"customRegistries": {"other.example.com": entry}})
+
+    address = {"type": "Vaultsecret", "value": "https://team.vault.azure.net/secrets/registry"}
+    made = api.developer.post("/tasks", sent(userName={"value": "me"}, password=address, identity="an-id"))
+    assert made.json()["credentials"]["customRegistries"]["other.example.com"]["password"] == address
+    api.developer.post("/tasks/hello/runs")
+    found = Hand(api).lease()
+    assert found is not None
+    assert json.loads(found["secrets"]["login:other.example.com"]) == {
+        "username": "me", "passwordVault": address["value"], "identity": "an-id",
+    }  # fmt: skip
+
+    path = "credentials.customRegistries.other.example.com"
+    for entry, place in (
+        ({"password": {"type": "Vaultsecret", "value": "hunter2"}}, f"{path}.password.value"),
+        ({"userName": {"type": "Vaultsecret"}, "password": address}, f"{path}.userName.value"),
+        ({"identity": "an-id"}, path),
+    ):
+        answer = api.developer.put("/tasks/hello", sent(**entry))
+        assert (answer.status_code, answer.json()["problems"][0]["path"]) == (422, place)
+
+
 def test_a_scoped_token_sees_and_touches_its_own_tasks_only(api: Api) -> None:
     made(api)
     made(api, name="team-app")
