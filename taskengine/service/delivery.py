@@ -27,6 +27,7 @@ from taskengine.service.store.hooks import Delivery
 CONTENT_TYPE = "application/cloudevents+json"
 SIGNATURE = "X-Acr-Task-Signature-256"
 _SECONDS = 10.0
+_MOST_ADDRESSES = 3
 _log = logging.getLogger("taskengine.service.delivery")
 
 
@@ -93,7 +94,7 @@ def send(url: str, secret: str, event: Mapping[str, Any], *, private: bool, seco
         SIGNATURE: sign(secret, body),
         "Host": parts.netloc.rpartition("@")[2],
     }
-    connection = _Pinned(parts, addresses[0], seconds)
+    connection = _Pinned(parts, addresses, seconds)
     try:
         target = parts.path or "/"
         connection.request("POST", f"{target}?{parts.query}" if parts.query else target, body=body, headers=headers)
@@ -105,15 +106,24 @@ def send(url: str, secret: str, event: Mapping[str, Any], *, private: bool, seco
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to an address that was judged, whatever the name leads to by now; TLS checks the name."""
+    """A connection to the first of the addresses that answers. They were judged, whatever the name leads to by now;
+    TLS checks the name."""
 
-    def __init__(self, parts: SplitResult, address: str, seconds: float) -> None:
+    def __init__(self, parts: SplitResult, addresses: list[str], seconds: float) -> None:
         self._secure = parts.scheme == "https"
         self._name = parts.hostname or ""
-        super().__init__(address, parts.port or (443 if self._secure else 80), timeout=seconds)
+        self._addresses = addresses[:_MOST_ADDRESSES]
+        super().__init__(addresses[0], parts.port or (443 if self._secure else 80), timeout=seconds)
 
     def connect(self) -> None:
-        super().connect()
+        for address in self._addresses:
+            self.host = address
+            try:
+                super().connect()
+                break
+            except OSError:
+                if address == self._addresses[-1]:
+                    raise
         if self._secure:
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._name)
 

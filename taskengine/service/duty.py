@@ -1,7 +1,10 @@
-"""What a service does from time to time, in one thread: the keeper's ticks, deliveries, retention.
+"""What a service does from time to time: the keeper's ticks, deliveries, retention.
+
+Each has a thread of its own, so that a slow one (a receiver of webhooks that does not answer) keeps no lease from
+running out and no timer from firing.
 
 A duty that fails is told once, tried again at its next time, and stops none of the others. Of several services on one
-database, one at a time delivers and cleans up.
+database, one at a time cleans up.
 """
 
 from __future__ import annotations
@@ -26,49 +29,50 @@ _FIRST_SWEEP = 60.0
 
 @dataclass
 class Duty:
-    """`every` so many seconds. `failing` is the last failure's words, so that it is told once."""
+    """`every` so many seconds, for the first time after `first`. `failing` is the last failure's words, so that it is
+    told once."""
 
     name: str
     every: float
     work: Callable[[], object]
-    due: float = 0.0
-    failing: str = field(default="")
+    first: float = 0.0
+    failing: str = field(default="", init=False)
 
 
 class Duties:
-    """A context manager: the thread begins and ends with it. `further` are duties of others, such as triggers."""
+    """A context manager: the threads begin and end with it. `further` are duties of others, such as triggers."""
 
     def __init__(self, services: Services, *further: Duty) -> None:
         self._services = services
-        self._monotonic = services.ambient.monotonic
         self._keeper = Keeper(services.database, services.bell, services.ambient, term=services.lease_term)
         self._holder = secrets.token_hex(8)
         self._stop = threading.Event()
-        begin = self._monotonic()
         self._duties = (
             Duty("keep", 1.0, self._keep),
             Duty("deliver", 2.0, self._deliver),
-            Duty("sweep", 600.0, self._sweep, due=begin + _FIRST_SWEEP),
+            Duty("sweep", 600.0, self._sweep, first=_FIRST_SWEEP),
             *further,
         )
-        self._thread = threading.Thread(target=self._run, name="service duties")
+        self._threads = [
+            threading.Thread(target=self._run, args=(duty,), name=f"duty {duty.name}") for duty in self._duties
+        ]
 
     def __enter__(self) -> Self:
         self._keeper.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            for duty in self._duties:
-                if self._monotonic() >= duty.due and not self._stop.is_set():
-                    self._do(duty)
-                    duty.due = self._monotonic() + duty.every
-            self._stop.wait(max(0.05, min(duty.due for duty in self._duties) - self._monotonic()))
+    def _run(self, duty: Duty) -> None:
+        pause = duty.first
+        while not self._stop.wait(pause):
+            self._do(duty)
+            pause = duty.every
 
     def _do(self, duty: Duty) -> None:
         try:
@@ -88,7 +92,8 @@ class Duties:
             _log.warning("run %s is %s: %s", change.run, change.status.value, change.why, extra={"run": change.run})
 
     def _deliver(self) -> None:
-        while not self._stop.is_set() and delivery.deliver_due(self._services, most=5):
+        # one at a time: a shutdown waits for one receiver at most
+        while not self._stop.is_set() and delivery.deliver_due(self._services, most=1):
             pass
 
     def _sweep(self) -> None:

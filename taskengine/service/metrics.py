@@ -1,5 +1,5 @@
 """What Prometheus is told: numbers of the queue, runs, workers and requests. A registry of our own, so that two
-services in one process (tests) do not mix. Labels hold no names that people chose but pools.
+services in one process (tests) do not mix. Labels hold no names that people chose but those of pools and workers.
 """
 
 from __future__ import annotations

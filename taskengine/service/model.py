@@ -1,6 +1,6 @@
 """What the service knows: tasks, runs on their way, workers, tokens. Plain data; no database, no HTTP, no clock.
 
-Documents (`Task.document`, `QueuedRun.spec`) are plain JSON data in the form of the API, which is ACR's own
+Documents (`Task.document`, `Run.spec`) are plain JSON data in the form of the API, which is ACR's own
 (azure-mgmt-containerregistry 10, Task and Run, without the `properties` envelope). Nothing secret is in them: a secret
 value is replaced by its absence and kept, encrypted, in the store's secrets.
 """

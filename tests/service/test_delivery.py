@@ -13,6 +13,7 @@ import pytest
 
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput
+from taskengine.service import delivery
 from taskengine.service.delivery import SIGNATURE, check_address, deliver_due, send, sign
 from taskengine.service.settings import ServerSettings
 from taskengine.service.store import hooks
@@ -99,6 +100,18 @@ def test_what_fails_is_tried_again_given_up_and_replayed(api: Api, receiver: Rec
     api.operator.post(f"/hooks/{hook}/deliveries/{dead['number']}/replay")
     assert deliver_due(api.services) == 1
     assert api.operator.get(f"/hooks/{hook}/deliveries").json()["value"][0]["state"] == "delivered"
+
+
+def test_the_next_address_of_a_name_is_tried_when_one_does_not_answer(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.2", "127.0.0.1"])  # it listens on the second alone
+    assert send(receiver.url, "s", {"id": "1"}, private=True) == 200
+    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.1", "127.0.0.2"])
+    assert send(receiver.url, "s", {"id": "2"}, private=True) == 200
+    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.2"])
+    with pytest.raises(ConnectionRefusedError):
+        send(receiver.url, "s", {"id": "3"}, private=True)
 
 
 def test_redirects_are_not_followed(receiver: Receiver) -> None:
