@@ -27,6 +27,7 @@ class Agents:
         self._lock = threading.Lock()
         self._started: dict[str, str] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._closed = False
 
     def sockets(self, idents: Iterable[str]) -> dict[str, str]:
         """The sockets of these agents. Raises StepFailed for one that the user did not give, or that is not there."""
@@ -46,6 +47,8 @@ class Agents:
         if stat.S_ISSOCK(mode):
             return path
         with self._lock:
+            if self._closed:
+                raise fail(Reason.CANCELED, "the run is over: no agent is started for it")
             if ident not in self._started:
                 self._started[ident] = self._start(ident, path)
             return self._started[ident]
@@ -79,6 +82,7 @@ class Agents:
     def close(self) -> None:
         """End what was started. May be called twice."""
         with self._lock:
+            self._closed = True
             processes, self._processes = self._processes, []
         for process in processes:
             process.terminate()

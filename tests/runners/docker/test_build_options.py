@@ -14,6 +14,7 @@ import pytest
 
 from runners.docker.agents import Agents
 from runners.docker.buildlimit import is_before_docker_23
+from runners.docker.failure import StepFailed
 from taskengine.plan.buildline import BUILD_OPTIONS, parse_build
 from taskengine.plan.option import LineError
 from taskengine.runs.event import Notice
@@ -304,6 +305,14 @@ def test_a_socket_is_used_as_it_is(tmp_path: Path) -> None:
         agents = Agents({"a": path, "b": "/elsewhere"}, tmp_path)
         assert agents.sockets(["a"]) == {"a": path}
         agents.close()
+
+
+def test_no_agent_is_started_for_a_build_that_was_held_up_until_the_run_was_over(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("")
+    agents = Agents({"a": f"{tmp_path}/key"}, tmp_path)
+    agents.close()
+    with pytest.raises(StepFailed, match="the run is over"):
+        agents.sockets(["a"])
 
 
 def test_a_key_that_cannot_be_used_is_told(build: Build, tmp_path: Path) -> None:
