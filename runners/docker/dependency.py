@@ -134,10 +134,6 @@ class Standing:
         digest = (answer.get("Descriptor") or {}).get("digest")
         return str(digest) if is_digest(digest) else ""
 
-    def close(self) -> None:
-        if self._platforms is not None:
-            self._platforms.close()
-
 
 def of_command(image: str, inspected: Mapping[str, Any]) -> tuple[Dependency, ...]:
     """The image that a `cmd` step runs, as the engine has it. Nothing for an image that is named by its id."""
