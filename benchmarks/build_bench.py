@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.measure import Result, command, in_turns, shell
+from benchmarks.measure import ACR_TASK, Result, command, in_turns, shell
 
-ACR_TASK = Path(sys.executable).with_name("acr-task")
 Action = Callable[[], object]
 _DOCKERFILE = "FROM busybox:1\nCOPY data /data\nRUN sha256sum /data > /sum\n"
 

@@ -9,10 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from benchmarks import build_bench
-from benchmarks.measure import Result, command, in_turns, shell
+from benchmarks.measure import ACR_TASK, Result, command, in_turns, shell
 from tests.support.engine import OwnEngine, own_engine
-
-ACR_TASK = Path(sys.executable).with_name("acr-task")
 
 
 def sequential(env: Mapping[str, str], folder: Path, *, rounds: int, count: int = 20) -> Result:

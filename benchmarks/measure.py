@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+#: the command of the environment that measures
+ACR_TASK = Path(sys.executable).with_name("acr-task")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-from benchmarks.measure import Result, in_turns, timed
-
-ACR_TASK = Path(sys.executable).with_name("acr-task")
+from benchmarks.measure import ACR_TASK, Result, in_turns, timed
 
 
 def task_text(steps: int) -> str:

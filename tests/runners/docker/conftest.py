@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
+import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +24,7 @@ from taskengine.scheduler.loop import execute
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.load import load_task
 from tests.support.engine import Engine
+from tests.support.registry import Registry
 
 
 @dataclass
@@ -82,6 +86,55 @@ def remove_kept(engine: Engine, run_id: str) -> None:
 
 
 NOTHING: dict[str, list[str]] = {"containers": [], "networks": [], "volumes": []}
+
+
+def allow(tmp_path: Path, *hosts: str) -> None:
+    """Let runs of this test speak plain http to these registries."""
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    table = {host: {"plain_http": True, "login_in_clear": True} for host in hosts}
+    (data / "registries.yaml").write_text(json.dumps({"registries": table}))
+
+
+def said(done: Outcome, level: str | None = None) -> list[str]:
+    """What the run told in words, of one level or of all."""
+    return [e.message for e in done.events if isinstance(e, Notice) and level in (None, e.level)]
+
+
+def get(registry: str, path: str) -> Any:
+    """A document of a registry's API."""
+    accept = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    request = urllib.request.Request(f"{registry}/v2/{path}", headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def login(engine: Engine, registry: Registry) -> None:
+    """Give the user of this engine the registry's login."""
+    auth = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
+    config = engine.folder / "docker-config" / "config.json"
+    config.write_text(json.dumps({"auths": {registry.shared_name: {"auth": auth}}}))
+
+
+def forget(engine: Engine) -> None:
+    """The engine loses its layer cache and every image but the bases, as a machine that was never here."""
+    for image in engine.api.images():
+        tags = image["RepoTags"] or []
+        if not any(tag.startswith(("busybox:", "docker:")) or "/base/" in tag for tag in tags):
+            engine.api.remove_image(image["Id"], force=True)
+    prune(engine)
+
+
+def prune(engine: Engine) -> None:
+    api = engine.api
+    api._post(api._url("/build/prune"), params={"all": "true"}).raise_for_status()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def reachable(engine: Engine, tmp_path: Path) -> Engine:
+    """An engine whose registry this process reaches as well, under a name that both know."""
+    allow(tmp_path, engine.registry_shared)
+    return engine
 
 
 @pytest.fixture

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from taskengine.runs.event import Notice, StepProgress
-from tests.runners.docker.conftest import Outcome, RunTask
+from taskengine.runs.event import StepProgress
+from tests.runners.docker.conftest import Outcome, RunTask, allow, forget, get, login, said
 from tests.support.engine import Engine, OwnEngine
 from tests.support.registry import Login, Registry
 
@@ -43,53 +41,14 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def reachable(engine: Engine, tmp_path: Path) -> Engine:
-    """An engine whose registry this process reaches as well, under a name that both know."""
-    allow(tmp_path, engine.registry_shared)
-    return engine
-
-
-def allow(tmp_path: Path, *hosts: str) -> None:
-    data = tmp_path / "data"
-    data.mkdir(exist_ok=True)
-    table = {host: {"plain_http": True, "login_in_clear": True} for host in hosts}
-    (data / "registries.yaml").write_text(json.dumps({"registries": table}))
-
-
 def cached_build(name: str, *, cache: str = "enabled", options: str = "") -> str:
     return f"steps:\n  - {{id: b, build: {options} -t {name}:1 ., cache: {cache}}}\n"
-
-
-def said(done: Outcome, level: str | None = None) -> list[str]:
-    return [e.message for e in done.events if isinstance(e, Notice) and level in (None, e.level)]
 
 
 def cached_names(done: Outcome) -> set[str]:
     return {
         e.name for e in done.events if isinstance(e, StepProgress) and e.status == "cached" and "FROM" not in e.name
     }
-
-
-def get(registry: str, path: str) -> Any:
-    accept = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-    request = urllib.request.Request(f"{registry}/v2/{path}", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
-
-
-def forget(engine: Engine) -> None:
-    """The engine loses its layer cache and every image but the bases, as a machine that was never here."""
-    for image in engine.api.images():
-        tags = image["RepoTags"] or []
-        if not any(tag.startswith(("busybox:", "docker:")) or "/base/" in tag for tag in tags):
-            engine.api.remove_image(image["Id"], force=True)
-    prune(engine)
-
-
-def prune(engine: Engine) -> None:
-    api = engine.api
-    api._post(api._url("/build/prune"), params={"all": "true"}).raise_for_status()  # type: ignore[no-untyped-call]
 
 
 def test_a_rebuild_with_nothing_changed_does_no_work_and_says_so(run_task: RunTask, context: Path) -> None:
@@ -204,14 +163,6 @@ def test_a_private_registry_is_used_with_the_users_login(
     warnings = said(refused, "warning")
     assert [w for w in warnings if "was not read" in w], said(refused)
     assert [w for w in warnings if "was not written" in w], said(refused)
-
-
-def login(engine: Engine, registry: Registry) -> None:
-    import base64
-
-    auth = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
-    config = engine.folder / "docker-config" / "config.json"
-    config.write_text(json.dumps({"auths": {registry.shared_name: {"auth": auth}}}))
 
 
 def engine_push(engine: Engine, registry: Registry, image: str, name: str) -> None:

@@ -14,8 +14,7 @@ from runners.docker.platforms import Indexes, explained, is_among, local_name, o
 from taskengine.errors import InvalidInput
 from taskengine.plan.buildline import parse_build
 from taskengine.plan.option import LineError
-from tests.runners.docker.conftest import RunTask
-from tests.runners.docker.test_caches import allow, get, said
+from tests.runners.docker.conftest import RunTask, allow, forget, get, login, said
 from tests.support.engine import Engine, OwnEngine
 
 CROSS = """\
@@ -34,12 +33,6 @@ def context(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "Dockerfile").write_text(CROSS)
     return folder
-
-
-@pytest.fixture
-def reachable(engine: Engine, tmp_path: Path) -> Engine:
-    allow(tmp_path, engine.registry_shared)
-    return engine
 
 
 def foreign_program() -> bytes:
@@ -170,7 +163,6 @@ def test_the_engine_pulls_its_own_image_out_of_the_index(
 def test_an_index_of_a_private_registry_is_written_with_the_users_login(
     run_task: RunTask, fresh_engine: Callable[..., OwnEngine], context: Path, tmp_path: Path
 ) -> None:
-    from tests.runners.docker.test_caches import login
     from tests.support.registry import Login
 
     engine = fresh_engine(registry=True)
@@ -188,8 +180,6 @@ def test_an_index_of_a_private_registry_is_written_with_the_users_login(
 def test_caches_serve_all_platforms_of_a_build(
     run_task: RunTask, fresh_engine: Callable[..., OwnEngine], context: Path, tmp_path: Path
 ) -> None:
-    from tests.runners.docker.test_caches import forget
-
     engine = fresh_engine(registry=True)
     allow(tmp_path, engine.registry_shared)
     name = f"{engine.registry_shared}/both/app"
