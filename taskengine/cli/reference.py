@@ -16,7 +16,7 @@ from taskengine.cli.base import Command, LazyGroup
 _HEAD = """\
 # Command line
 
-<!-- Made by `python -m taskengine.cli.reference > docs/cli.md`; do not edit by hand. -->
+<!-- Made by `make docs`; do not edit by hand. -->
 
 Logs go to standard output, the program's own words to standard error. `NO_COLOR` is honoured; in a pipe, and with
 `TERM=dumb`, there are no colours and no live view. `ACR_TASK_DEBUG=1` shows the traceback of an unexpected error.
