@@ -36,6 +36,10 @@ def process_due(services: Services, *, most: int = 20) -> int:
         except TaskEngineError as error:
             _log.warning("event %s could not be worked on: %s", event.number, error.message)
             services.database.transact(partial(ledger.failed, number=event.number, reason=error.message, now=now))
+        except Exception as error:  # noqa: BLE001 - a bug of ours that one event shows must not hold up those behind it
+            _log.exception("event %s could not be worked on", event.number)
+            why = f"working on it failed unexpectedly: {type(error).__name__}"
+            services.database.transact(partial(ledger.failed, number=event.number, reason=why, now=now))
     return len(found)
 
 

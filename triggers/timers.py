@@ -54,8 +54,12 @@ class Timers:
             present.add(key)
             if key in self._next and ((due := self._next[key]) is None or due > now):
                 continue
-            made += self._look(task, timer, spelled, now)
-            self._next[key] = next_after(timer["schedule"], now, zone_of(timer.get("timeZone") or ""))
+            try:
+                made += self._look(task, timer, spelled, now)
+                self._next[key] = next_after(timer["schedule"], now, zone_of(timer.get("timeZone") or ""))
+            except InvalidInput as error:  # a time zone that this machine has not; the others' timers go on
+                _log.warning("timer %s of task %s: %s", timer["name"], task.name, error.message)
+                self._next[key] = None
         self._next = {key: value for key, value in self._next.items() if key in present}
         if made:
             self._services.bell.tell("queue")
@@ -83,11 +87,7 @@ class Timers:
                 ticks.advance(conn, task.name, timer["name"], spelled, now)
             return [run for run in made if run]
 
-        try:
-            return self._services.database.transact(work)
-        except InvalidInput as error:
-            _log.warning("timer %s of task %s: %s", timer["name"], task.name, error.message)
-            return []
+        return self._services.database.transact(work)
 
     def _fire(self, conn: Connection, task: Task, timer: Mapping[str, Any], instant: datetime, now: datetime) -> str:
         """The run of one instant; empty when another service has it, or when it cannot be queued."""

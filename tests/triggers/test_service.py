@@ -143,6 +143,23 @@ def test_a_replayed_event_starts_its_run_again(api: Api) -> None:
     assert len(all_runs(api.services)) == 2
 
 
+def test_an_event_that_shows_a_bug_holds_up_none_behind_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(api, "commit")
+    deliver(api, "github-push")
+    deliver(api, "github-ping", **{"x-github-delivery": "d2"})
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("triggers.processor.judge", broken)
+    assert process_due(api.services) == 2
+    found = [(one.state, one.reason) for one in events(api.services)]
+    assert found == [
+        ("ignored", "the event 'ping' is neither a push nor a pull request"),
+        ("received", "working on it failed unexpectedly: ZeroDivisionError"),
+    ]
+
+
 class Clock:
     def __init__(self) -> None:
         self.at = AT
@@ -189,6 +206,18 @@ def test_a_timer_fires_once_an_instant_with_two_services_on_one_database(databas
     found = all_runs(clock.services(database, tmp_path))
     assert [one.cause[0]["scheduleOccurrence"] for one in found] == ["2026-11-24T12:10:00Z", "2026-11-24T12:20:00Z"]
     assert {one.cause[0]["timerTriggerName"] for one in found} == {"t"}
+
+
+def test_a_time_zone_that_this_machine_has_not_stops_no_other_timer(database: Database, tmp_path: Path) -> None:
+    clock = Clock()
+    triggers = [{"name": "t", "schedule": "*/10 * * * *", "timeZone": zone} for zone in ("Nowhere/Land", "UTC")]
+    with database.write() as conn:
+        for name, timer in zip(("a", "b"), triggers, strict=True):
+            tasks.create(conn, name, inline(name, trigger={"timerTriggers": [timer]}), owner="ann", now=AT)
+    timers = Timers(clock.services(database, tmp_path))
+    timers.tick()
+    clock.at = AT + timedelta(minutes=10, seconds=2)
+    assert len(timers.tick()) == 1
 
 
 @pytest.mark.parametrize(
