@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from taskengine.registry.client import RegistryClient
 from tests.support.engine import Engine, OwnEngine, any_engine, own_engine
-from tests.support.registry import Login, Registry
+from tests.support.registry import Login, Registry, free_port
 from tests.support.sandbox import SandboxUnavailable
 
 _ENGINE_FIXTURES = frozenset({"engine", "fresh_engine", "registry_auth", "docker_cli_image"})
@@ -50,6 +51,24 @@ def fresh_engine() -> Iterator[Callable[..., OwnEngine]]:
     finally:
         for one in made:
             one.close()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry on loopback, without an engine; one for each module."""
+    made = Registry(tmp_path_factory.mktemp("registry"), address="127.0.0.1", port=free_port())
+    made.launch()
+    try:
+        made.await_ready()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def client() -> Iterator[RegistryClient]:
+    with RegistryClient() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -19,21 +19,6 @@ from tests.support.registry import Registry, free_port
 
 Cli = Callable[..., Outcome]
 KIND = "application/vnd.example.statement"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    made = Registry(tmp_path_factory.mktemp("registry"), address="127.0.0.1", port=free_port())
-    made.launch()
-    made.await_ready()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def client() -> Iterator[RegistryClient]:
-    with RegistryClient() as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,27 +19,12 @@ from taskengine.registry.client import RegistryClient
 from taskengine.registry.digest import digest_of
 from taskengine.registry.reference import ImageReference
 from tests.context.test_archive import entry, folder, link, pack
-from tests.support.registry import Registry, free_port
+from tests.support.registry import Registry
 
 TITLE = "org.opencontainers.image.title"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 Layer = tuple[bytes, dict[str, str]]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    made = Registry(tmp_path_factory.mktemp("registry"), address="127.0.0.1", port=free_port())
-    made.launch()
-    made.await_ready()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def client() -> Iterator[RegistryClient]:
-    with RegistryClient() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -10,24 +10,9 @@ from taskengine.registry.client import RegistryClient
 from taskengine.registry.content import Descriptor
 from taskengine.registry.reference import ImageReference
 from tests.registry.conftest import push_image
-from tests.support.registry import Registry, free_port
+from tests.support.registry import Registry
 
 Push = Callable[..., Descriptor]
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    made = Registry(tmp_path_factory.mktemp("registry"), address="127.0.0.1", port=free_port())
-    made.launch()
-    made.await_ready()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def client() -> Iterator[RegistryClient]:
-    with RegistryClient() as made:
-        yield made
 
 
 @pytest.fixture

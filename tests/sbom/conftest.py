@@ -8,7 +8,7 @@ import json
 import sqlite3
 import struct
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,25 +18,10 @@ from taskengine.registry.body import Content
 from taskengine.registry.client import RegistryClient
 from taskengine.registry.content import Descriptor
 from taskengine.registry.reference import ImageReference
-from tests.support.registry import Registry, free_port
+from tests.support.registry import Registry
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 Files = Mapping[str, bytes]
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    made = Registry(tmp_path_factory.mktemp("registry"), address="127.0.0.1", port=free_port())
-    made.launch()
-    made.await_ready()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def client() -> Iterator[RegistryClient]:
-    with RegistryClient() as made:
-        yield made
 
 
 def layer(files: Files, *, compress: Callable[[bytes], bytes] = gzip.compress) -> bytes:

@@ -96,12 +96,6 @@ def telling(hook: Hook, tmp_path: Path) -> Iterator[Registry]:
     registry.stop()
 
 
-@pytest.fixture
-def client() -> Iterator[RegistryClient]:
-    with RegistryClient() as one:
-        yield one
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = START
