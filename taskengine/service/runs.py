@@ -25,7 +25,6 @@ class Shown:
     steps: tuple[runs.Step, ...] = ()
     attempts: tuple[runs.Attempt, ...] = ()
     late: tuple[runs.LateReport, ...] = ()
-    worker: str = ""
 
 
 def queue_quick(

@@ -81,10 +81,19 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
             _check_limits(name, value)
         elif type(value) is not type(before) or (type(value) is int and value < 0):
             raise InvalidInput(f"the setting '{name}' is no {_KINDS[type(before)]}")
+        elif value == 0 and type(value) is int and known[name] not in _MAY_BE_ZERO:
+            raise InvalidInput(f"the setting '{name}' cannot be 0", hint=f"leave it out for the usual {before}")
         made[known[name]] = value
-    return replace(defaults, **made)
+    found = replace(defaults, **made)
+    if found.lease_seconds < 3 * found.heartbeat_seconds:
+        raise InvalidInput(
+            f"leases of {found.lease_seconds} s end before three heartbeats of {found.heartbeat_seconds} s have come",
+            hint="raise leaseSeconds, or lower heartbeatSeconds",
+        )
+    return found
 
 
+_MAY_BE_ZERO = frozenset({"retention_days", "drain_seconds", "per_owner", "per_task"})
 _KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "true or false"}
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from taskengine.errors import InvalidInput
-from taskengine.service.store.rows import clean
+from taskengine.service.store.rows import clean, place_of_cursor
 from taskengine.service.store.tables import audit
 
 
@@ -38,9 +37,7 @@ def page(
     """The newest first, and the cursor of the next page. Raises InvalidInput for a cursor that is none."""
     statement = select(audit).order_by(audit.c.number.desc()).limit(top + 1)
     if cursor:
-        if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-            raise InvalidInput("this cursor is none that a page gave", hint="take nextCursor as it was given")
-        statement = statement.where(audit.c.number < int(cursor))
+        statement = statement.where(audit.c.number < place_of_cursor(cursor))
     for column, value in ((audit.c.actor, actor), (audit.c.action, action), (audit.c.object, object_)):
         if value is not None:
             statement = statement.where(column == value)

@@ -18,7 +18,7 @@ from taskengine.errors import NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import Document
 from taskengine.service.store import secrets
-from taskengine.service.store.rows import clean
+from taskengine.service.store.rows import clean, place_of_cursor
 from taskengine.service.store.tables import deliveries, hooks
 
 #: how long after each failed attempt the next one is made; after the last, the delivery is dead
@@ -28,8 +28,6 @@ _EVENTS = {
     RunStatus.STARTED: "run.leased",
     RunStatus.RUNNING: "run.started",
 }
-#: what a hook may ask for
-EVENT_TYPES = ("run.queued", "run.leased", "run.started", "run.finished")
 _WANTING = select(hooks).where(hooks.c.enabled)
 _HIDDEN_FOR = timedelta(minutes=2)  # while one service tries a delivery, no other does
 
@@ -172,13 +170,14 @@ def replay(conn: Connection, hook: str, number: int, *, now: datetime) -> Delive
 def page(
     conn: Connection, hook: str, *, state: str | None = None, top: int = 15, cursor: str | None = None
 ) -> tuple[list[Delivery], str | None]:
-    """A hook's deliveries, the newest first, and the cursor of the next page. Raises NotFound."""
+    """A hook's deliveries, the newest first, and the cursor of the next page. Raises NotFound, and InvalidInput for a
+    cursor that is none."""
     get(conn, hook)
     statement = select(deliveries).where(deliveries.c.hook == hook).order_by(deliveries.c.number.desc()).limit(top + 1)
     if state is not None:
         statement = statement.where(deliveries.c.state == state)
-    if cursor and cursor.isdigit():
-        statement = statement.where(deliveries.c.number < int(cursor))
+    if cursor:
+        statement = statement.where(deliveries.c.number < place_of_cursor(cursor))
     found = [_delivery(row) for row in conn.execute(statement)]
     return found[:top], str(found[top - 1].number) if len(found) > top else None
 

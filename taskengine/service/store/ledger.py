@@ -19,11 +19,9 @@ from sqlalchemy.exc import IntegrityError
 
 from taskengine.errors import Conflict, NotFound
 from taskengine.service.model import Document
-from taskengine.service.store.rows import clean
+from taskengine.service.store.rows import clean, place_of_cursor
 from taskengine.service.store.tables import event_outcomes, events, heads, timers_fired
 
-#: what an event may be: to be worked on; led to a run; waits for a person; led to nothing; could not be worked on
-STATES = ("received", "queued", "waiting", "ignored", "failed")
 #: how long after each failure an event is tried again; after the last it has failed
 PAUSES = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800))
 _HIDDEN_FOR = timedelta(minutes=1)  # while one service works on an event, no other does
@@ -43,7 +41,8 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """`source` says by which door it came (`github`, `git`), `task` for whom, empty for nobody in particular."""
+    """`source` says by which door it came (`github`, `git`), `task` for whom, empty for nobody in particular. `state`
+    is received (to be worked on), queued (led to a run), waiting (for a person), ignored (led to nothing) or failed."""
 
     number: int
     source: str
@@ -163,13 +162,13 @@ def page(
     conn: Connection, *, top: int = 15, cursor: str | None = None, state: str | None = None, task: str | None = None,
     source: str | None = None,
 ) -> tuple[list[Event], str | None]:  # fmt: skip
-    """The newest first, and the cursor of the next page."""
+    """The newest first, and the cursor of the next page. Raises InvalidInput for a cursor that is none."""
     statement = select(events).order_by(events.c.number.desc()).limit(top + 1)
     for column, wanted in ((events.c.state, state), (events.c.task, task), (events.c.source, source)):
         if wanted is not None:
             statement = statement.where(column == wanted)
-    if cursor and cursor.isdigit():
-        statement = statement.where(events.c.number < int(cursor))
+    if cursor:
+        statement = statement.where(events.c.number < place_of_cursor(cursor))
     found = [_event(row) for row in conn.execute(statement)]
     return found[:top], str(found[top - 1].number) if len(found) > top else None
 

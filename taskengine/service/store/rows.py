@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from taskengine.errors import InvalidInput
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import Group, GroupPolicy, Role, Run, RunType, Task, Token, Worker, WorkerState
 
@@ -28,6 +29,13 @@ def run_id(number: int) -> str:
 def clean(text: str, most: int = 10_000) -> str:
     """A stranger's text, fit for a column: no NUL (PostgreSQL takes none), no half characters, not too long."""
     return text[:most].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def place_of_cursor(text: str) -> int:
+    """The number that a page's cursor names. Raises InvalidInput for one that no page gave."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput("this cursor is none that a page gave", hint="take nextCursor as it was given")
+    return int(text)
 
 
 def run_of(row: Row[Any], images: tuple[dict[str, Any], ...] = ()) -> Run:

@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from taskengine.errors import InvalidInput, NotFound
+from taskengine.errors import NotFound
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import Document, Run, RunType
-from taskengine.service.store.rows import run_of
+from taskengine.service.store.rows import place_of_cursor, run_of
 from taskengine.service.store.tables import late_reports, run_attempts, run_images, run_steps, runs
 from taskengine.service.store.tasks import matches
 
@@ -92,7 +92,7 @@ def get(conn: Connection, run: str) -> Run:
 
 def page(conn: Connection, wanted: Filter = Filter(), *, top: int = 15, cursor: str | None = None) -> RunPage:
     """The newest first. Raises InvalidInput for a cursor that no page gave, and for an image that is no reference."""
-    numbers = _find(conn, wanted, top + 1, _cursor(cursor) if cursor else None)
+    numbers = _find(conn, wanted, top + 1, place_of_cursor(cursor) if cursor else None)
     shown = numbers[:top]
     return RunPage(runs=tuple(_fetch(conn, shown)), cursor=str(shown[-1]) if len(numbers) > top else None)
 
@@ -238,9 +238,3 @@ def _images_like(wanted: Filter) -> list[list[ColumnElement[bool]]]:
         more.append(c.digest == reference.digest)
     names = {reference.path} if reference.host_written else {reference.path, reference.path_written}
     return [[c.repository == name, *more] for name in sorted(names)]
-
-
-def _cursor(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput("this cursor is none that a page gave", hint="take nextCursor as it was given")
-    return int(text)

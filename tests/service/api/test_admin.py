@@ -113,6 +113,18 @@ def test_the_audit_log_comes_in_pages(api: Api) -> None:
     assert [entry["detail"]["name"] for entry in first["value"] + second["value"]] == ["t2", "t1", "t0"]
 
 
+@pytest.mark.parametrize("cursor", ["x", "-1", "9" * 19, "9" * 100])
+def test_a_cursor_that_no_page_gave_is_told(api: Api, cursor: str) -> None:
+    hook = api.operator.post("/hooks", {"url": "https://hooks.invalid/"}).json()["id"]
+    for path in ("/audit", "/runs", f"/hooks/{hook}/deliveries"):
+        answer = api.operator.get(f"{path}?cursor={cursor}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-input")
+
+
+def test_settings_may_say_that_there_is_no_bound() -> None:
+    assert parse_settings({"perOwner": 0, "drainSeconds": 0, "retentionDays": 0}).per_owner == 0
+
+
 def test_every_setting_is_in_the_documents() -> None:
     from dataclasses import fields
     from pathlib import Path
@@ -131,9 +143,17 @@ def test_log_lines_are_json_with_the_ids_that_they_are_about() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"leaseSecond": 1}, {"leaseSeconds": "30"}, {"leaseSeconds": -1}, {"stepLimits": {"gpus": 1}}]
+    "given",
+    [
+        {"leaseSecond": 1},
+        {"leaseSeconds": "30"},
+        {"leaseSeconds": -1},
+        {"leaseSeconds": 10},
+        {"failedLogins": 0},
+        {"stepLimits": {"gpus": 1}},
+    ],
 )
-def test_settings_that_there_are_not_are_told(given: dict[str, object]) -> None:
+def test_settings_that_cannot_be_are_told(given: dict[str, object]) -> None:
     from taskengine.errors import InvalidInput
 
     with pytest.raises(InvalidInput):
