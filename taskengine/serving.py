@@ -1,6 +1,6 @@
-"""Puts a service together and runs it: database, API, duties, and the worker of this process.
+"""Puts a service together and runs it: database, API, duties, triggers, and the worker of this process.
 
-The one module that knows the service, its web server and the embedded worker; used by `acr-task serve`.
+The one module that knows the service, its web server, the triggers and the embedded worker; used by `acr-task serve`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,11 +55,12 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from triggers.processor import process_due
     from triggers.timers import Timers
 
-    _check_tls(options)
+    _check_tls(options, say)
     _make_folder(options.data)
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(contextlib.closing(listen(options.host, options.port)))
         services = stack.enter_context(contextlib.closing(_services(options, using)))
+        _reseal(services, say)
         app = make_app(services)
         take_deliveries(app, services)
         web = Web(app, trusted_proxies=services.settings.trusted_proxies)
@@ -193,6 +193,20 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     return services
 
 
+def _reseal(services: Services, say: Say) -> None:
+    """With a new key before an old one, everything is sealed by the new one from now on, so that the old may go."""
+    from taskengine.service.store import secrets
+
+    if services.box.keys < 2:
+        return
+    try:
+        count = services.database.transact(lambda conn: secrets.rotate(conn, services.box, now=services.now()))
+    except InvalidInput as error:
+        say(f"warning: the key of secrets was not rotated: {error.message}; {error.hint}")
+    else:
+        say(f"{count} secrets are sealed by the first of {services.box.keys} keys; the others may go")
+
+
 def _first_token(services: Services, options: ServeOptions, address: str, say: Say) -> None:
     from taskengine.service.store import tokens
 
@@ -246,17 +260,16 @@ def _address(options: ServeOptions, listening: socket.socket) -> str:
     return f"{scheme}://{host}:{listening.getsockname()[1]}"
 
 
-def _check_tls(options: ServeOptions) -> None:
+def _check_tls(options: ServeOptions, say: Say) -> None:
     if bool(options.tls_cert) != bool(options.tls_key):
         raise InvalidInput("TLS needs both a certificate and its key", hint="give --tls-cert and --tls-key")
     for name in (options.tls_cert, options.tls_key):
         if name and not Path(name).is_file():
             raise InvalidInput(f"{name} is no file", hint="correct --tls-cert and --tls-key")
     if not options.tls_cert and not _is_loopback(options.host):
-        print(
+        say(
             f"warning: tokens and logs travel in clear text to {options.host}; use --tls-cert and --tls-key, or a "
-            "proxy that speaks TLS",
-            file=sys.stderr,
+            "proxy that speaks TLS"
         )
 
 

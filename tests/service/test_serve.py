@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import ssl
 import time
@@ -9,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.service.process import ADMIN, Process
 from tests.support.certificates import Authority
@@ -48,6 +50,30 @@ def test_all_files_are_for_their_owner_only(tmp_path: Path) -> None:
         found = list((tmp_path / "data").rglob("*"))
         assert {path.name for path in found} >= {"service.db", "secret.key"}
         assert not [path for path in found if path.stat().st_mode & 0o077]
+
+
+def test_a_new_key_before_the_old_one_takes_its_place_at_the_next_start(tmp_path: Path) -> None:
+    file, new = tmp_path / "secret.key", Fernet.generate_key().decode()
+    task = {
+        "name": "app",
+        "step": {
+            "type": "EncodedTask",
+            "encodedTaskContent": base64.b64encode(b"steps:\n  - cmd: bash echo {{.Values.a}}\n").decode(),
+            "values": [{"name": "a", "value": "s3cret", "isSecret": True}],
+        },
+    }
+    with Process(tmp_path, "--no-worker") as service:
+        assert service.call("POST", "/api/v1/tasks", task)[0] == 201
+    file.write_text(f"{new}\n{file.read_text()}")
+    with Process(tmp_path, "--no-worker") as service:
+        service.wait_for("2 secrets are sealed by the first of 2 keys")  # the value and the webhook's
+    file.write_text(new)
+    with Process(tmp_path, "--no-worker") as service:
+        assert service.call("POST", "/api/v1/tasks/app/runs")[0] == 201
+        assert "sealed" not in service.errors
+    file.write_text(f"{Fernet.generate_key().decode()}\n{Fernet.generate_key().decode()}")
+    with Process(tmp_path, "--no-worker") as service:
+        service.wait_for("warning: the key of secrets was not rotated")
 
 
 def test_a_word_of_warning_where_nothing_is_encrypted_and_others_can_listen(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Secrets at rest: sealed by a key that lies outside of the database, never shown again, gone with their owner.
 
 The key is a file for its owner only, or ACR_TASK_SECRET_KEY; both may hold several keys, one a line: the first seals,
-all open, so a key is rotated by putting a new one first and calling `rotate`. Must not know what a secret is for.
+all open, so a key is rotated by putting a new one first: the next start calls `rotate`. Must not know what a secret is
+for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _LOST = "put the key file back (or ACR_TASK_SECRET_KEY); without it, secrets hav
 
 
 class SecretBox:
-    """Seals and opens. Keys are URL-safe base64 of 32 bytes (Fernet: AES-128-CBC and HMAC-SHA-256)."""
+    """Seals and opens. Keys are URL-safe base64 of 32 bytes (Fernet: AES-128-CBC and HMAC-SHA-256). `keys` says how
+    many there are."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         """Raises InvalidInput for a key that is none; the message does not show it."""
@@ -34,6 +36,7 @@ class SecretBox:
 
         if not keys:
             raise InvalidInput("there is no key for secrets", hint=_LOST)
+        self.keys = len(keys)
         try:
             self._fernet: MultiFernet = MultiFernet([Fernet(key.encode()) for key in keys])
         except ValueError as error:
