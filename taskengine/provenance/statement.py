@@ -15,6 +15,7 @@ from taskengine.errors import InvalidInput
 from taskengine.logs.mask import Mask
 from taskengine.provenance.materials import PushedImage, materials
 from taskengine.registry.artifact import Artifact
+from taskengine.registry.purl import image_url
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.event import plain
 from taskengine.runs.model import Dependency, RunRecord
@@ -199,19 +200,11 @@ def _material(one: Dependency) -> dict[str, Any]:
 
 
 def _package_url(one: Dependency) -> str:
-    """`pkg:oci/...`, as the package-url specification writes images. One on the engine alone has only its name."""
-    from packageurl import PackageURL
-
     try:
         name = ImageReference.parse(one.reference)
     except InvalidInput:
         return ""
-    where = None if one.local else name.name
-    qualifiers = {"repository_url": where, "tag": name.tag, "platform": one.platform}
-    return PackageURL(
-        type="oci", name=name.path.rpartition("/")[2], version=one.digest or one.platform_digest,
-        qualifiers={key: value for key, value in qualifiers.items() if value},
-    ).to_string()  # fmt: skip
+    return image_url(name, one.digest or one.platform_digest, platform=one.platform, local=one.local).to_string()
 
 
 def _annotations(record: RunRecord) -> dict[str, str]:

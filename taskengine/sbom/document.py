@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from taskengine.registry.purl import image_url
 from taskengine.registry.reference import ImageReference
 from taskengine.sbom.model import Distribution, Findings, Package
 
@@ -66,13 +67,7 @@ def _properties(found: Findings) -> Iterable[Property]:
 def _image(about: About) -> Component:
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.component import Component, ComponentType
-    from packageurl import PackageURL
 
-    qualifiers = {"repository_url": about.image.name, "tag": about.image.tag, "platform": about.platform}
-    url = PackageURL(
-        type="oci", name=about.image.path.rpartition("/")[2], version=about.digest,
-        qualifiers={key: value for key, value in qualifiers.items() if value},
-    )  # fmt: skip
     algorithms = {"sha256": HashAlgorithm.SHA_256, "sha512": HashAlgorithm.SHA_512}
     algorithm, _, value = about.digest.partition(":")
     return Component(
@@ -80,7 +75,7 @@ def _image(about: About) -> Component:
         bom_ref="image",
         name=about.image.name,
         version=about.digest,
-        purl=url,
+        purl=image_url(about.image, about.digest, platform=about.platform),
         hashes=[HashType(alg=algorithms[algorithm], content=value)] if algorithm in algorithms else [],
         properties=[Property(name="acr-task:platform", value=about.platform)] if about.platform else [],
     )
