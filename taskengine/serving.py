@@ -51,6 +51,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     on with them. Raises InvalidInput or Unreachable when it cannot begin."""
     from taskengine.service.api.app import make_app
     from taskengine.service.duty import Duties, Duty
+    from taskengine.service.store.signals import QUEUE
     from taskengine.service.web import Web, listen
     from triggers.processor import process_due
     from triggers.timers import Timers
@@ -86,7 +87,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
                 worker.start()
             said.asked.wait()
             services.draining = True
-            services.bell.tell("queue")  # whoever waits for a run hears that there will be none
+            services.bell.tell(QUEUE)  # whoever waits for a run hears that there will be none
             if worker is not None:
                 grace = services.settings.drain_seconds if options.grace is None else options.grace
                 _settle(worker, grace, said.hurried, say)

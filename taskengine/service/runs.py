@@ -9,10 +9,12 @@ from taskengine.errors import Problem
 from taskengine.runs.model import RunStatus
 from taskengine.runs.spec import RunSpec
 from taskengine.service.caller import Caller
-from taskengine.service.model import Group, Run
+from taskengine.service.model import Group, Run, RunRequest
 from taskengine.service.queueing import Spot
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, queue, runs
+from taskengine.service.store.feeds import topic
+from taskengine.service.store.signals import QUEUE
 from taskengine.service.submission import Asked, Overrides, of_quick_run
 
 
@@ -42,20 +44,25 @@ def queue_quick(
     Raises InvalidInput, Conflict, Forbidden."""
     caller.check_grants((), spec.grants)
     caller.check_priority(overrides.priority or 0)
-    now = services.now()
-    cause = ({"kind": "manual", "by": caller.name, "at": now.isoformat().replace("+00:00", "Z")},)
-    asked = Asked(owner=caller.name, now=now, cause=cause, key=key)
+    asked = Asked.by_hand(caller.name, services.now(), key)
     request, warnings = of_quick_run(spec, secrets, overrides, asked, services.settings, group)
+    return *enqueue(services, caller, request, fingerprint, type=request.type.value), warnings
+
+
+def enqueue(
+    services: Services, caller: Caller, request: RunRequest, fingerprint: str, **detail: str
+) -> tuple[Run, bool]:
+    """Queue what was asked for, note it with its `detail`, and wake the workers. False for what was queued before."""
 
     def work(conn: Connection) -> tuple[Run, bool]:
         made, new = queue.enqueue(conn, request, now=services.now(), box=services.box, fingerprint=fingerprint)
         if new:
-            services.note(conn, caller, "run.queue", made.id, type=made.type.value)
+            services.note(conn, caller, "run.queue", made.id, **detail)
         return made, new
 
-    made, new = services.database.transact(work)
-    services.bell.tell("queue")
-    return made, new, warnings
+    found = services.database.transact(work)
+    services.bell.tell(QUEUE)
+    return found
 
 
 def show(services: Services, caller: Caller, run: str) -> Shown:
@@ -109,7 +116,7 @@ def cancel(services: Services, caller: Caller, run: str, reason: str) -> Run:
         return after
 
     found = services.database.transact(work)
-    services.bell.tell("queue", f"run:{run}", f"worker:{found.worker}")
+    services.bell.tell(QUEUE, topic(run), f"worker:{found.worker}")
     return found
 
 

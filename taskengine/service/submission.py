@@ -22,6 +22,8 @@ from taskengine.service.taskcheck import check_context, check_text, decoded, fac
 
 _PREFIXES = ("set:", "arg:", "secret:", "login:")
 _LIMITS = ("cpus", "memory", "pids")
+#: what a run may be told of where its files come from
+FACTS = ("commit", "branch", "git_tag", "repository", "triggered_by", "shared_volume", "os_version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,11 @@ class Asked:
     now: datetime
     cause: tuple[Document, ...] = ()
     key: str = ""
+
+    @classmethod
+    def by_hand(cls, who: str, now: datetime, key: str) -> Asked:
+        """Somebody asks, and nothing else is the cause."""
+        return cls(owner=who, now=now, cause=({"kind": "manual", "by": who, "at": _rfc3339(now)},), key=key)
 
 
 def of_task(
@@ -212,11 +219,7 @@ def check_spec(spec: RunSpec, secrets: Mapping[str, str], now: datetime) -> tupl
                 push=build.push,
             )
         )
-    given = {
-        name: value
-        for name in ("commit", "branch", "git_tag", "repository", "triggered_by", "shared_volume", "os_version")
-        if (value := getattr(spec, name))
-    }
+    given = {name: value for name in FACTS if (value := getattr(spec, name))}
     facts = facts_of(
         run="ca0", task=spec.task_name, registry=spec.registry, platform=spec.platform, date=now, given=given
     )

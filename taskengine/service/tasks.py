@@ -12,11 +12,12 @@ from datetime import timedelta
 from typing import Any
 
 from taskengine.errors import InvalidInput, Problem
+from taskengine.service import runs
 from taskengine.service.caller import Caller
 from taskengine.service.document import Parted, part
 from taskengine.service.model import Run, Task
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, queue, secrets, tasks
+from taskengine.service.store import Connection, secrets, tasks
 from taskengine.service.submission import Asked, Overrides, of_task
 from taskengine.service.taskcheck import check_document
 
@@ -116,21 +117,9 @@ def run(
         known = secrets.get(conn, services.box, _KIND, name)
     if overrides.priority is not None:
         caller.check_priority(overrides.priority, max(0, task.document.get("priority", 0)))
-    now = services.now()
-    cause = ({"kind": "manual", "by": caller.name, "at": now.isoformat().replace("+00:00", "Z")},)
-    request, warnings = of_task(
-        task, known, overrides, Asked(owner=caller.name, now=now, cause=cause, key=key), services.settings
-    )
-
-    def work(conn: Connection) -> tuple[Run, bool]:
-        made, new = queue.enqueue(conn, request, now=services.now(), box=services.box, fingerprint=fingerprint)
-        if new:
-            services.note(conn, caller, "run.queue", made.id, task=name)
-        return made, new
-
-    made, new = services.database.transact(work)
-    services.bell.tell("queue")
-    return made, new, warnings
+    asked = Asked.by_hand(caller.name, services.now(), key)
+    request, warnings = of_task(task, known, overrides, asked, services.settings)
+    return *runs.enqueue(services, caller, request, fingerprint, task=name), warnings
 
 
 def _check(services: Services, name: str, parted: Parted, kept: Mapping[str, str]) -> tuple[Problem, ...]:

@@ -14,7 +14,7 @@ from taskengine.runs.spec import Build, RunSpec
 from taskengine.service.api.schema.common import NAME
 from taskengine.service.api.schema.run import QuickRunBody, RunView, TaskRunBody
 from taskengine.service.model import Group, GroupPolicy
-from taskengine.service.submission import Overrides
+from taskengine.service.submission import FACTS, Overrides
 
 ID = r"^[a-z0-9]{1,32}$"
 
@@ -26,8 +26,6 @@ Cursor = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,100}$", descrip
 #: what a route that queues answers to a request that it has heard before
 AGAIN: dict[int | str, dict[str, Any]] = {200: {"model": RunView, "description": "Queued before, with this key"}}
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,200}$")]
-
-_FACTS = ("commit", "branch", "git_tag", "repository", "triggered_by", "shared_volume", "os_version")
 
 
 def fingerprint_of(what: str, body: BaseModel) -> str:
@@ -53,7 +51,7 @@ def overrides_of(body: TaskRunBody) -> Overrides:
         values=tuple(plain["set"]),
         arguments=tuple(plain["arg"]),
         secrets=secrets,
-        facts={name: getattr(body, name) for name in _FACTS},
+        facts={name: getattr(body, name) for name in FACTS},
         registry=body.registry,
         platform=body.platform,
         pool=body.agent_pool_name,
@@ -93,7 +91,7 @@ def quick_of(body: QuickRunBody) -> tuple[RunSpec, Overrides, Group | None]:
         grants=tuple(body.grants),
         step_limits=body.step_limits.model_dump(exclude_none=True) if body.step_limits else {},
         labels=dict(body.labels),
-        **{name: getattr(body, name) for name in _FACTS},
+        **{name: getattr(body, name) for name in FACTS},
     )  # fmt: skip
     overrides = Overrides(
         pool=body.agent_pool_name,

@@ -33,7 +33,7 @@ from taskengine.service.model import Lease, WorkerState
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, queue, secrets, workers
 from taskengine.service.store import runs as stored
-from taskengine.service.store.feeds import Fenced
+from taskengine.service.store.feeds import Fenced, topic
 from taskengine.service.store.signals import QUEUE
 
 router = APIRouter(prefix=V1, tags=["workers"])
@@ -146,7 +146,7 @@ def release(services: ServicesOf, _: CallerOf, worker: Id, run: RunId, body: Rel
     work = partial(queue.give_back, now=services.now())
     if not services.database.transact(lambda conn: work(conn, worker, run, body.epoch, why)):
         raise Fenced(run)
-    services.bell.tell(QUEUE, f"run:{run}")
+    services.bell.tell(QUEUE, topic(run))
     return Response(status_code=204)
 
 
@@ -207,7 +207,7 @@ def _lease(services: Services, worker: str, free: int) -> tuple[Lease, dict[str,
 
     given = services.database.transact(work)
     if given is not None:
-        services.bell.tell(f"run:{given[0].run.id}")
+        services.bell.tell(topic(given[0].run.id))
     return given
 
 

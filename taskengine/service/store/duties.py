@@ -25,8 +25,3 @@ def take(conn: Connection, name: str, holder: str, *, now: datetime, term: timed
     except IntegrityError:
         return False  # another service was first
     return True
-
-
-def leave(conn: Connection, name: str, holder: str) -> None:
-    """Another service may take it at once."""
-    conn.execute(duties.delete().where(duties.c.name == name, duties.c.holder == holder))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, and_, select
 
 from taskengine.errors import NotFound
 from taskengine.runs.model import RunStatus
@@ -180,13 +180,6 @@ def page(
         statement = statement.where(deliveries.c.number < place_of_cursor(cursor))
     found = [_delivery(row) for row in conn.execute(statement)]
     return found[:top], str(found[top - 1].number) if len(found) > top else None
-
-
-def pending(conn: Connection, *, now: datetime) -> datetime | None:
-    """When the next delivery is due; None when none waits."""
-    statement = select(deliveries.c.next_at).where(or_(deliveries.c.state == "waiting"))
-    found = conn.execute(statement.order_by(deliveries.c.next_at).limit(1)).scalar()
-    return None if found is None else max(found, now)
 
 
 def _cloud_event(

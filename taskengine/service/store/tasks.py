@@ -84,13 +84,8 @@ def replace(
     return get(conn, name)
 
 
-def merge(conn: Connection, name: str, patch: Document, *, now: datetime, revision: int | None = None) -> Task:
-    """Changes what `patch` names, by JSON Merge Patch (RFC 7396): null takes away, lists are replaced whole."""
-    return replace(conn, name, merged(get(conn, name).document, patch), now=now, revision=revision)
-
-
 def merged(document: Any, patch: Any) -> Any:
-    """RFC 7396, on plain data."""
+    """Changes what `patch` names, by JSON Merge Patch (RFC 7396): null takes away, lists are replaced whole."""
     if not isinstance(patch, dict):
         return patch
     found = dict(document) if isinstance(document, dict) else {}
@@ -100,15 +95,6 @@ def merged(document: Any, patch: Any) -> Any:
         else:
             found[key] = merged(found.get(key), value)
     return found
-
-
-def enable(conn: Connection, name: str, enabled: bool, *, now: datetime) -> Task:
-    """Enables or disables it; what it already is, it stays, and no revision is made."""
-    before = get(conn, name)
-    if before.enabled != enabled:
-        change = {"enabled": enabled, "revision": before.revision + 1, "updated": now}
-        conn.execute(tasks.update().where(tasks.c.name == name).values(**change))
-    return get(conn, name)
 
 
 def delete(conn: Connection, name: str, *, revision: int | None = None) -> None:

@@ -62,10 +62,6 @@ def test_a_duty_is_one_services_until_it_is_silent(database: Database) -> None:
     assert not take("b", 58)
     assert take("b", 59)
     assert not take("a", 60)
-    with database.write() as conn:
-        duties.leave(conn, "retention", "a")
-        duties.leave(conn, "retention", "b")
-    assert take("a", 61)
     assert take("b", -10000), "a clock that was wrong does not keep a duty for ever"
 
 
