@@ -128,7 +128,8 @@ def _engine_folders(using: Settings) -> tuple[Path, ...]:
 
 
 def _prove(machine: Machine, folder: Path, registry: str) -> None:
-    """Carry out a small task: a context, a build, and a push where a registry is named. Raises RunnerError."""
+    """Carry out a small task: a context, a build, and a push where a registry is named. Raises RunnerError. Its image
+    stays: some bytes under one name, the same each time."""
     import shutil
 
     from taskengine.ambient import Ambient
@@ -185,14 +186,13 @@ class EmbeddedWorker:
         while not self._stop.is_set():
             try:
                 self._loop = worker_loop(self._options, self._using, self._say)
+                if not self._stop.is_set():
+                    self._loop.run()
+                return
             except TaskEngineError as error:
                 self._say(f"no runs can be carried out here: {error.message}; trying again in {pause:g} s")
                 self._stop.wait(pause)
                 pause = min(pause * 2, 30.0)
-                continue
-            if not self._stop.is_set():
-                self._loop.run()
-            return
 
     def drain(self, seconds: float) -> bool:
         """Take nothing new and wait so long for what runs; whether nothing runs any more."""

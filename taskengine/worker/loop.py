@@ -22,7 +22,7 @@ from taskengine.runner import Cancel
 from taskengine.worker.carry import Machine, carry_out
 from taskengine.worker.health import Checkup, Health
 from taskengine.worker.sender import Sender
-from taskengine.worker.spool import Lease, Spool, left_behind
+from taskengine.worker.spool import Lease, Spool, alone, left_behind
 
 #: a worker that could not renew stops its runs so many seconds before their leases end
 _MARGIN = 5.0
@@ -87,10 +87,14 @@ class WorkerLoop:
     # from outside
 
     def run(self) -> None:
-        """Work until told to stop. Raises InvalidInput when the service does not take this worker at all."""
+        """Work until told to stop. Raises InvalidInput when the service does not take this worker at all, and when
+        another process is this worker already."""
         self._parts.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._register():
-            return
+        with alone(self._parts.folder, self._parts.about.name):
+            if self._register():
+                self._live()
+
+    def _live(self) -> None:
         threads = [self._thread("heartbeat", self._beat), self._thread("leases", self._watch_leases)]
         try:
             self._resume()

@@ -6,16 +6,18 @@ is killed finds, when it is back, what it had said. It is a LogSink, and a liste
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from taskengine.ambient import Ambient
-from taskengine.errors import RunnerError
+from taskengine.errors import InvalidInput, RunnerError
 from taskengine.runs.decode import event_of
 from taskengine.runs.event import Event, StepStarted, to_json
 from taskengine.runs.feed import Frame, FrameKind, event_frame, frames, log_frames
@@ -175,6 +177,19 @@ def _write_lease(path: Path, lease: Lease) -> None:
     staging = path.with_suffix(".new")
     staging.write_text(json.dumps(lease._asdict()))
     staging.replace(path)
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Be the only process that goes on with the spools of a folder. Raises InvalidInput where another one does."""
+    with folder.with_suffix(".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidInput(
+                f"a worker called {name} runs on this machine already", hint="stop it, or give this one another name"
+            ) from None
+        yield
 
 
 def left_behind(folder: Path) -> Iterator[tuple[Path, Lease | None]]:

@@ -11,7 +11,7 @@ import pytest
 
 from taskengine.ambient import Ambient
 from taskengine.client.workers import Appended, Held, LeasedRun, Registered, Registration
-from taskengine.errors import Interrupted, Unreachable
+from taskengine.errors import Interrupted, InvalidInput, Unreachable
 from taskengine.runner import Cancel
 from taskengine.runs.spec import RunSpec
 from taskengine.worker import loop as loop_module
@@ -208,6 +208,18 @@ def test_an_engine_that_hangs_holds_up_no_heartbeat(live: Callable[..., Life], m
     let_go.set()
     life.loop.drain()
     assert life.ended()
+
+
+def test_two_processes_are_never_one_worker(live: Callable[..., Life], tmp_path: Path) -> None:
+    life = live(Service(LEASED))
+    assert life.running.wait(20)
+    with pytest.raises(InvalidInput, match="a worker called w runs on this machine already"):
+        Life(Service(), tmp_path).loop.run()
+    life.loop.stop()
+    assert life.ended()
+    later = live(Service())
+    later.loop.drain()
+    assert later.ended()
 
 
 def test_stopping_cancels_a_run_and_waits_for_its_end(live: Callable[..., Life]) -> None:
