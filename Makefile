@@ -61,4 +61,4 @@ schemas: ## write schemas/ from the code
 	@$(call write,taskengine.runs.schema,schemas/event.schema.json)
 
 clean: down ## also remove .venv and caches
-	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
