@@ -1,6 +1,6 @@
 """The Docker runner: prepares a run on the engine, carries out its steps, and leaves nothing behind.
 
-Hands each step to the part that knows its kind (cmd, build, push), and sees to it that what the step needs is there.
+Hands each step to the part that knows its kind (commands, build, push), and sees to it that what it needs is there.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runners.docker import adopt, lanes, sandbox
-from runners.docker.cmd import Containers, Job
+from runners.docker.cmd import Containers
+from runners.docker.commands import Commands, command_image
 from runners.docker.connect import Endpoint
-from runners.docker.container import Config, Place, bounded, container_config, may_share_namespace
-from runners.docker.dependency import of_command
+from runners.docker.container import may_share_namespace
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
+from runners.docker.layers import layer_progress
 from runners.docker.once import Canceled, Crew, in_thread, wait
 from runners.docker.parts import Joiner
 from runners.docker.platforms import Indexes
-from runners.docker.policy import host_access
 from runners.docker.pulse import Pulse
 from runners.docker.push import Pushed, Pusher
 from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
-from runners.docker.sweep import KEEP_LABEL, RUN_LABEL, sweep_run
+from runners.docker.sweep import RUN_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
-from taskengine.plan.model import HOME, WORKSPACE, Plan, PlannedStep, StepType
-from taskengine.plan.policy import built_images, is_docker_cli, normal_name
+from taskengine.plan.model import Plan, PlannedStep, StepType
+from taskengine.plan.policy import built_images, normal_name
 from taskengine.runner import Attempt, RunContext
-from taskengine.runs.event import ImageReady, Notice, StepProgress, StepRetrying
-from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
+from taskengine.runs.event import ImageReady, StepRetrying
+from taskengine.runs.model import ImageResult, Reason, StepResult
 
 if TYPE_CHECKING:
     from runners.docker.build import Builder
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from taskengine.registry.client import RegistryClient
     from taskengine.registry.platformdigest import PlatformDigests
 
-_SOCKET = "/var/run/docker.sock"
 #: seconds that a user who interrupts twice still waits for the engine
 _KILL_TIME = 3.0
 
@@ -91,11 +90,8 @@ class DockerRunner:
         self._lock = threading.Lock()
         self._background = Crew(4, "docker-run")
         self._pulse = Pulse(api)
-        self._detached: list[tuple[str, threading.Thread]] = []
-        self._told: set[str] = set()
         self._spent: dict[str, str] = {}
         self._prepared = False
-        self._built: frozenset[str] = frozenset()
         self._builder: Builder | None = None
         self._indexes = Indexes()
         self._images = Images(api, logins, platform=context.platform)
@@ -115,9 +111,15 @@ class DockerRunner:
         self._journal.open()
         self._prepared = True
         self._exits = Exits(self._api, self._context.run_id)
-        self._containers = Containers(
+        containers = Containers(
             self._api, exits=self._exits, starts_at_once=starts, discard=self._discard, spent=self._step_is_over
         )
+        built = built_images(plan.steps)
+        self._commands = Commands(
+            self._api, self._context, self._scope, containers=containers, sandboxes=self._sandboxes,
+            images=self._images, endpoint=self._endpoint, ambient=self._ambient, built=built,
+            workspace_may_change=self._workspace_may_change,
+        )  # fmt: skip
         self._pusher = Pusher(self._api, self._logins)
         self._joiner = Joiner(self._api, self._pusher, self._registry)
         if any(step.type is StepType.BUILD for step in plan.steps):
@@ -125,8 +127,7 @@ class DockerRunner:
         if self._context.resumed:
             self._take_over()
         commands = [step for step in plan.steps if step.type is StepType.CMD]
-        self._built = built = built_images(plan.steps)
-        self._images.prefetch(i for s in commands if normal_name(i := _image(s)) not in built)
+        self._images.prefetch(i for s in commands if normal_name(i := command_image(s)) not in built)
         if commands:
             self._warm_up(commands, facts)
 
@@ -181,7 +182,7 @@ class DockerRunner:
         if not self._prepared:
             raise RunnerError("a step was started before the run was prepared")
         self._discard_spent(step)
-        kinds = {StepType.CMD: self._cmd, StepType.BUILD: self._build, StepType.PUSH: self._push}
+        kinds = {StepType.CMD: self._commands.run, StepType.BUILD: self._build, StepType.PUSH: self._push}
         # once told to stop, a step is waited for only as long as the engine answers
         unlisten = attempt.cancel.listen(self._pulse.watch)
         try:
@@ -206,132 +207,16 @@ class DockerRunner:
         finally:
             unlisten()
 
-    # cmd
-
-    def _cmd(self, step: PlannedStep, attempt: Attempt) -> StepResult:
-        image = _image(step)
-        if not self._context.allow_host_access:
-            _refuse_host_access(step, image)
-        name = self._scope.name("step", f"{step.index}.{attempt.number}", step.id)
-        if attempt.adopt:
-            if (orphan := adopt.find(self._api, name)) is not None:
-                return self._adopt(step, attempt, image, orphan)
-            attempt.anew()
-        cmd_options = step.cmd
-        always = step.pull or (cmd_options is not None and cmd_options.last("pull") == "always")
-        found = self._images.ensure(
-            image, always=always, retries=step.cmd_download_retries, delay=step.cmd_download_retry_delay,
-            cancel=attempt.cancel, progress=lambda line: self._progress(step, "pull", image, line, attempt),
-        )  # fmt: skip
-        user = str((found.get("Config") or {}).get("User") or "")
-        binds = self._prepare_place(step, image, attempt)
-        labels = self._scope.labels(step=step.id, role="step")
-        if step.keep:
-            labels[KEEP_LABEL] = "1"
-
-        def config(queue: int) -> Config:
-            mode, aliases = self._network(step, queue)
-            place = Place(image=image, network_mode=mode, aliases=aliases, binds=binds, labels=labels)
-            return bounded(container_config(step, place), self._context.step_limits)
-
-        def before_start(config: Config) -> None:
-            if not _is_root(config.get("User") or user):
-                self._scope.open_folders()
-
-        job = Job(
-            config=config,
-            name=name,
-            keep=step.keep,
-            before_start=before_start,
-            leave=lambda: self._sandboxes.leave(step.id),
-        )
+    def _workspace_may_change(self) -> None:
         if self._builder is not None:
             self._builder.workspace_may_change()
-        if _is_detached(step):
-            started = self._containers.detach(step.id, job, attempt)
-            with self._lock:
-                self._detached.append(started)
-            return StepResult(ok=True, dependencies=self._stands_on(image, found))
-        return replace(self._containers.run(step.id, job, attempt), dependencies=self._stands_on(image, found))
-
-    def _adopt(self, step: PlannedStep, attempt: Attempt, image: str, orphan: adopt.Orphan) -> StepResult:
-        stands_on = self._stands_on(image, self._api.inspect_image(orphan.image))
-        if _is_detached(step):
-            with self._lock:
-                self._detached.append(self._containers.follow(step.id, orphan, attempt))
-            return StepResult(ok=True, dependencies=stands_on)
-        result = self._containers.adopt(step.id, orphan, attempt, keep=step.keep)
-        adopt.end_of_sandbox(self._api, orphan)
-        return replace(result, dependencies=stands_on)
 
     def _take_over(self) -> None:
         """What a process that died has left, and is in the way of going on."""
-        if self._builder is not None:
-            self._builder.workspace_may_change()
+        self._workspace_may_change()
         mine = {"label": f"{RUN_LABEL}={self._context.run_id}"}
         for container in adopt.idle_sandboxes(self._api, mine):
             self._remove(container)
-
-    def _stands_on(self, image: str, found: dict[str, Any]) -> tuple[Dependency, ...]:
-        """The image of a command; one that the run itself builds is no dependency of it."""
-        return () if normal_name(image) in self._built else of_command(image, found)
-
-    def _prepare_place(self, step: PlannedStep, image: str, attempt: Attempt) -> tuple[str, ...]:
-        """Wait, on nobody's time, for what the step's place needs and is still being made; returns the binds."""
-
-        def find() -> tuple[str, ...]:
-            workspace, home = self._scope.workspace(), self._scope.home()
-            if step.network:
-                self._sandboxes.await_lane(step.id)
-                self._scope.network(step.network)
-            extras = self._extras(step, image, attempt)
-            return (f"{workspace}:{WORKSPACE}", f"{home}:{HOME}", *extras)
-
-        attempt.hold(True)
-        unlisten = self._scope.upload.listen(partial(self._uploading, step, attempt))
-        try:
-            return wait(in_thread(find, f"place-{step.id}"), attempt.cancel)
-        finally:
-            unlisten()
-            attempt.hold(False)
-
-    def _uploading(self, step: PlannedStep, attempt: Attempt, sent: int, over: bool) -> None:
-        attempt.emit(
-            StepProgress(
-                at=self._ambient.now(), step=step.id, vertex="upload:workspace", name="sending the context",
-                status="done" if over else "started", current=sent,
-            )
-        )  # fmt: skip
-
-    def _network(self, step: PlannedStep, queue: int) -> tuple[str, tuple[str, ...]]:
-        """The network mode of the step's container and its names there, as its turn to start has come."""
-        if not step.network:
-            return "default", ()
-        if sandboxed := self._sandboxes.take(step.id, queue=queue):
-            return f"container:{sandboxed}", ()
-        return self._scope.network(step.network), (step.id,)
-
-    def _extras(self, step: PlannedStep, image: str, attempt: Attempt) -> list[str]:
-        """Further binds: the task's secret volumes, and the engine's socket and logins where they are allowed."""
-        binds = [f"{self._scope.secret_volume(m.name)}:{m.mount_path}" for m in step.volume_mounts]
-        speaks_docker = is_docker_cli(image, self._built)
-        given = []
-        if _allowed(self._context.allow_docker_socket, speaks_docker):
-            binds.append(f"{self._endpoint.socket_path}:{_SOCKET}")
-            given += ["the Docker socket"] if self._context.allow_docker_socket is None else []
-        if _allowed(self._context.allow_registry_logins, speaks_docker):
-            binds.append(self._scope.logins_bind())
-            given += ["this machine's registry logins"] if self._context.allow_registry_logins is None else []
-        if given:
-            self._tell_once(step, attempt, f"given {' and '.join(given)}, because it runs the Docker command line")
-        elif is_docker_cli(image) and not speaks_docker:
-            self._tell_once(step, attempt, f"not given the Docker socket by itself: this run builds {image}")
-        return binds
-
-    def _tell_once(self, step: PlannedStep, attempt: Attempt, message: str) -> None:
-        if step.id not in self._told:
-            self._told.add(step.id)
-            attempt.emit(Notice(at=self._ambient.now(), message=message, step=step.id))
 
     # build and push
 
@@ -354,7 +239,9 @@ class DockerRunner:
                 done = self._push_of(image)(
                     image,
                     cancel=attempt.cancel,
-                    progress=lambda line, image=image: self._progress(step, "push", image, line, attempt),
+                    progress=lambda line, image=image: layer_progress(
+                        step, "push", image, line, attempt, self._ambient.now
+                    ),
                     retrying=lambda number, pause, why: attempt.emit(
                         StepRetrying(at=self._ambient.now(), step=step.id, attempt=number, delay=pause, message=why)
                     ),
@@ -372,18 +259,6 @@ class DockerRunner:
         """How the image goes out: alone, or as an index where it was built for several platforms."""
         parts = self._indexes.of(image)
         return partial(self._joiner.push, parts=parts) if parts else self._pusher.push
-
-    def _progress(self, step: PlannedStep, verb: str, image: str, line: dict[str, Any], attempt: Attempt) -> None:
-        detail = line.get("progressDetail") or {}
-        if not line.get("id") or not line.get("status"):
-            return
-        attempt.emit(
-            StepProgress(
-                at=self._ambient.now(), step=step.id, vertex=f"{verb}:{image}:{line['id']}",
-                name=f"{verb} {image}: {line['status']}", status="started",
-                current=int(detail.get("current") or 0), total=int(detail.get("total") or 0),
-            )
-        )  # fmt: skip
 
     # clean-up
 
@@ -433,7 +308,7 @@ class DockerRunner:
         self._scope.stop()
         answers = self._pulse.beats()
         if answers:
-            self._stop_detached()
+            self._commands.stop_detached()
         if self._builder is not None:
             self._builder.close()
         if self._contexts is not None:
@@ -471,43 +346,6 @@ class DockerRunner:
             finally:
                 self._api.close()  # also ends what carries its connections
 
-    def _stop_detached(self) -> None:
-        with self._lock:
-            detached, self._detached = self._detached, []
-        stops = [threading.Thread(target=self._containers.stop, args=(c,), daemon=True) for c, _ in detached]
-        for stop in stops:
-            stop.start()
-        for stop, (_, follower) in zip(stops, detached, strict=True):
-            stop.join()
-            follower.join(timeout=5)
-
     def close(self) -> None:
         """Close the connection to the engine; the runner is of no further use."""
         self._api.close()
-
-
-def _is_detached(step: PlannedStep) -> bool:
-    return step.detach or (step.cmd is not None and bool(step.cmd.all("detach")))
-
-
-def _is_root(user: str) -> bool:
-    return user.partition(":")[0] in {"", "0", "root"}
-
-
-def _image(step: PlannedStep) -> str:
-    return step.cmd.image if step.cmd is not None else ""
-
-
-def _refuse_host_access(step: PlannedStep, image: str) -> None:
-    """The engine's socket is kept from every step: so are the ways around it."""
-    asked = host_access(container_config(step, Place(image=image, network_mode="default", labels={})))
-    if asked:
-        raise fail(
-            Reason.INVALID,
-            f"the step asks for the engine's host, which --no-docker-socket forbids: {', '.join(asked)}",
-            hint="take it out of the step, or run the task without --no-docker-socket if you trust its file",
-        )  # fmt: skip
-
-
-def _allowed(setting: bool | None, by_default: bool) -> bool:
-    return by_default if setting is None else setting
