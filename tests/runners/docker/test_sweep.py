@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 
 from runners.docker import sweep
 from runners.docker.connect import Endpoint
@@ -39,7 +39,8 @@ class Stubborn:
 
 
 @pytest.mark.parametrize(
-    "error", [requests.ReadTimeout("slow"), ConnectionError("gone"), requests.ConnectionError("x")]
+    "error",
+    [requests.ReadTimeout("slow"), ConnectionError("gone"), requests.ConnectionError("x"), DockerException("odd")],
 )
 def test_what_could_not_be_removed_is_named(error: Exception) -> None:
     left = sweep_run(Stubborn(error), "r1")  # type: ignore[arg-type]
