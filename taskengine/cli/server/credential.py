@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from taskengine.cli.base import Command, LazyGroup, Option, unknown
 from taskengine.cli.server.answer import CREDENTIAL, answer, credential_row, listed, name_option
 from taskengine.errors import InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _HERE = "taskengine.cli.server.credential"
 TABLE = {
@@ -20,9 +23,21 @@ TABLE = {
 Logins = dict[str, dict[str, Any]]
 
 host_option = click.option("--login-server", cls=Option, required=True, metavar="HOST[:PORT]", help="The registry.")
-user_option = click.option("-u", "--username", cls=Option, metavar="NAME", help="The user's name.")
-password_option = click.option("-p", "--password", cls=Option, metavar="TEXT", help="The password; kept sealed.")
-stdin_option = click.option("--password-stdin", cls=Option, is_flag=True, help="Read it from standard input.")
+_LOGIN = (
+    name_option,
+    host_option,
+    click.option("-u", "--username", cls=Option, metavar="NAME", help="The user's name."),
+    click.option("-p", "--password", cls=Option, metavar="TEXT", help="The password; kept sealed."),
+    click.option("--password-stdin", cls=Option, is_flag=True, help="Read it from standard input."),
+    listed,
+)
+
+
+def _login_options(command: F) -> F:
+    """Give a command the options that say a login."""
+    for decorator in reversed(_LOGIN):
+        command = decorator(command)
+    return command
 
 
 @click.group(cls=LazyGroup, table=TABLE)
@@ -36,12 +51,7 @@ def credential() -> None:
         ("acr-task task credential add -n app --login-server r.example.com -u ci --password-stdin < token", "no trace")
     ],
 )
-@name_option
-@host_option
-@user_option
-@password_option
-@stdin_option
-@listed
+@_login_options
 def add(
     name: str, login_server: str, username: str | None, password: str | None, password_stdin: bool, output: str
 ) -> int:
@@ -56,12 +66,7 @@ def add(
     cls=Command,
     examples=[("acr-task task credential update -n app --login-server r.example.com --password-stdin < new", "rotate")],
 )
-@name_option
-@host_option
-@user_option
-@password_option
-@stdin_option
-@listed
+@_login_options
 def update(
     name: str, login_server: str, username: str | None, password: str | None, password_stdin: bool, output: str
 ) -> int:
