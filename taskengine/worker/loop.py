@@ -24,8 +24,9 @@ from taskengine.worker.health import Checkup, Health
 from taskengine.worker.sender import Sender
 from taskengine.worker.spool import Lease, Spool, alone, left_behind
 
-#: a worker that could not renew stops its runs so many seconds before their leases end
-_MARGIN = 5.0
+#: a worker that could not renew stops its runs so many seconds before their leases end, or when a sixth of them is
+#: left: a lease is at least three heartbeats long, so two of them may always fail
+_MARGIN, _LAST_PART = 5.0, 1 / 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 #: seconds between two looks at the engine and the disk, and at the leases' ends
 _CHECKUP, _WATCH = 15.0, 1.0
@@ -317,7 +318,8 @@ class WorkerLoop:
     def _stop_what_was_not_renewed(self) -> None:
         """Nobody else may be given a run that still runs here: stop before the lease is over. One that was carried out
         is still sent: a service that was away takes it when it is back."""
-        lasts = (self._me.lease_seconds if self._me else 30.0) - _MARGIN
+        term = self._me.lease_seconds if self._me else 30.0
+        lasts = term - min(_MARGIN, term * _LAST_PART)
         now = self._parts.ambient.monotonic()
         with self._lock:
             late = [run for run in self._runs.values() if not run.is_over and now - run.renewed > lasts]

@@ -133,7 +133,7 @@ def test_a_lease_that_cannot_be_renewed_ends_the_run_here_and_never_cancels_it_t
     live: Callable[..., Life],
 ) -> None:
     """The service renews all leases when it is back: the word of our own stop would be taken for a cancel."""
-    service = Service(LEASED, lease_seconds=5.3)
+    service = Service(LEASED, lease_seconds=1.2)
     life = live(service)
     assert life.running.wait(20)
     service.away.set()
@@ -143,6 +143,16 @@ def test_a_lease_that_cannot_be_renewed_ends_the_run_here_and_never_cancels_it_t
     service.away.clear()
     assert b"run.finished" not in service.taken
     assert not any(life.folder.iterdir())
+
+
+def test_a_short_lease_is_kept_as_long_as_heartbeats_arrive(live: Callable[..., Life]) -> None:
+    service = Service(LEASED, lease_seconds=3.0)
+    life = live(service)
+    assert life.running.wait(20)
+    assert not life.stopped.wait(1.2)  # the watch looked at least once
+    life.loop.stop()
+    assert life.ended()
+    assert b"run.finished" in service.taken
 
 
 def test_a_worker_that_goes_while_the_service_is_away_keeps_what_it_was_doing(
