@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -106,17 +106,19 @@ def runner_for(
     *,
     logins: Mapping[str, Login] | None = None,
     contexts: Contexts | None = None,
+    bare: bool = False,
 ) -> DockerRunner:
     """The Docker runner for one run, on the engine of this environment. Raises Unreachable.
 
-    `logins` go before those of Docker's configuration. The runner closes `contexts` with itself."""
+    `logins` go before those of Docker's configuration, of which none is used when the run is to be `bare`. The runner
+    closes `contexts` with itself."""
     from runners.docker.journal import Journal
     from runners.docker.runner import DockerRunner
     from taskengine.ambient import Ambient
     from taskengine.registry.auth import Logins
 
     where = endpoint(using)
-    known = Logins.read(using.environ).giving(logins or {})
+    known = (Logins() if bare else Logins.read(using.environ)).giving(logins or {})
 
     def registry() -> RegistryClient:
         from taskengine.registry.client import RegistryClient
@@ -131,7 +133,7 @@ def runner_for(
         logins=known,
         ambient=Ambient.system(),
         registry=registry,
-        contexts=contexts or contexts_for(context.run_id, using, files=False),
+        contexts=contexts or contexts_for(context.run_id, using, files=False, bare=bare),
         buildkitd=buildkitd(using),
         platforms=platform_digests(using),
     )
@@ -184,11 +186,16 @@ def login_secrets(plan: Plan, allowed: bool | None, using: Settings) -> tuple[st
     return tuple(value for value in found if value)
 
 
-def contexts_for(name: str, using: Settings, *, files: bool, logins: Mapping[str, UrlLogin] | None = None) -> Contexts:
+def contexts_for(
+    name: str, using: Settings, *, files: bool, logins: Mapping[str, UrlLogin] | None = None, bare: bool = False
+) -> Contexts:
     """Where one run's contexts are fetched to. `files` allows addresses of this machine's own disk. `logins` by host
-    go before those of the environment. Close it."""
-    from taskengine.context.access import access_of
+    go before those of the environment, of which a `bare` one has none. Close it."""
+    from taskengine.context.access import access_of, without_logins
     from taskengine.context.keep import Contexts
+
+    if bare:
+        using = replace(using, environ=without_logins(using.environ))
 
     def pull(context: Oci, into: Path, limits: ContextLimits, deadline: Deadline) -> Fetched:
         from taskengine.context.oci import fetch_oci

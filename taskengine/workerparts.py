@@ -6,8 +6,9 @@ The one module that knows both the worker and what wires runners; used by `acr-t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from taskengine.client.workers import LeasedRun
     from taskengine.registry.auth import Login
     from taskengine.runner import Cancel, RunContext
+    from taskengine.taskspec.model import SecretSpec
     from taskengine.wiring import Settings
     from taskengine.worker.carry import Contexts, Machine
     from taskengine.worker.loop import WorkerLoop
@@ -82,8 +84,8 @@ def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], No
 def _machine(api: Any, using: Settings) -> Machine:
     from taskengine.worker.carry import Machine
 
-    def runner(context: RunContext, logins: Mapping[str, Login], contexts: Contexts) -> Any:
-        return wiring.runner_for(context, using, logins=logins, contexts=contexts)  # type: ignore[arg-type]
+    def runner(context: RunContext, logins: Mapping[str, Login], contexts: Contexts, *, bare: bool = False) -> Any:
+        return wiring.runner_for(context, using, logins=logins, contexts=contexts, bare=bare)  # type: ignore[arg-type]
 
     def uploaded(leased: LeasedRun, into: Path, cancel: Cancel) -> None:
         import shutil
@@ -104,13 +106,30 @@ def _machine(api: Any, using: Settings) -> Machine:
         staging.rename(into)
         archive.unlink()
 
-    return Machine(
+    own = Machine(
         runner=runner,
         contexts=lambda name, logins: wiring.contexts_for(name, using, files=False, logins=logins),
         uploaded=uploaded,
         platform=lambda: wiring.engine_platform(using),
         image_aliases=lambda: wiring.image_aliases(using),
         resolve_secrets=wiring.secret_resolver(using),
+    )
+    bare = replace(
+        own,
+        runner=partial(runner, bare=True),
+        contexts=lambda name, logins: wiring.contexts_for(name, using, files=False, logins=logins, bare=True),
+        resolve_secrets=_no_secrets,
+    )
+    return replace(own, bare=bare)
+
+
+def _no_secrets(specs: Sequence[SecretSpec]) -> Mapping[str, str]:
+    """What a stranger's files are answered that ask for secrets."""
+    from taskengine.errors import InvalidInput
+
+    raise InvalidInput(
+        f"the run is of a stranger's files, and gets no secrets: it asks for '{specs[0].id}'",
+        hint="let the task do without them for pull requests of forks",
     )
 
 

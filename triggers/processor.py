@@ -19,7 +19,7 @@ from taskengine.service.submission import Asked, Overrides, of_task
 from triggers.match import judge
 from triggers.sourcecontrol import forge
 from triggers.sourcecontrol.address import same_repository
-from triggers.sourcecontrol.model import Ignored, Kind, SourceEvent
+from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
 
 _log = logging.getLogger("triggers.processor")
 _RANK = ("ignored", "failed", "waiting", "queued")
@@ -46,8 +46,7 @@ def process_due(services: Services, *, most: int = 20) -> int:
 def process(services: Services, event: ledger.Event) -> None:
     """Works on one event. Raises Unreachable; whatever is wrong with the event itself is its outcome."""
     try:
-        known = forge(event.source)
-        parsed = known.parse(event.headers, event.body) if known else Ignored(reason="nobody reads this kind of event")
+        parsed = read(event)
     except InvalidInput as error:
         why = error.message
         services.database.transact(lambda conn: _settle(conn, event, "failed", why, services.now()))
@@ -75,6 +74,12 @@ def process(services: Services, event: ledger.Event) -> None:
         services.bell.tell("queue")
 
 
+def read(event: ledger.Event) -> Parsed:
+    """What an event says. Raises InvalidInput when it is not what its source sends."""
+    known = forge(event.source)
+    return known.parse(event.headers, event.body) if known else Ignored(reason="nobody reads this kind of event")
+
+
 def _settle(conn: Connection, event: ledger.Event, state: str, reason: str, now: datetime) -> None:
     if ledger.hold(conn, event.number):
         ledger.settle(conn, event.number, state, reason, now=now)
@@ -92,22 +97,27 @@ def _one(
         return "ignored", verdict.reason
     asked = Asked(owner=task.owner, now=now, cause=(cause,))
     try:
-        request, _ = of_task(task, kept, _overrides(task, event), asked, services.settings)
+        overrides = overrides_of(task, event, untrusted=verdict.needs_approval)
+        request, _ = of_task(task, kept, overrides, asked, services.settings)
     except InvalidInput as error:
         ledger.note(conn, number, task=task.name, state="failed", reason=error.message, facts=cause, now=now)
         return "failed", error.message
-    key = f"{event.kind.value}:{task.name}:{event.ref}:{event.commit}"
-    outcome, before = ledger.claim(conn, number, task=task.name, key=key, facts=cause, now=now)
+    outcome, before = ledger.claim(conn, number, task=task.name, key=key_of(task.name, event), facts=cause, now=now)
     if not outcome:
         ledger.note(conn, number, task=task.name, state="ignored", reason=before, facts=cause, now=now)
         return "ignored", before
     if verdict.needs_approval:
-        reason = f"{verdict.reason} comes from a fork: it waits for approval"
+        reason = f"{verdict.reason} comes from a fork: it waits for approval, and its run gets no secrets"
         ledger.conclude(conn, outcome, "waiting", reason)
         return "waiting", reason
     run, _ = queue.enqueue(conn, request, now=now, box=services.box)
     ledger.conclude(conn, outcome, "queued", verdict.reason, run=run.id)
     return "queued", f"{run.id}: {verdict.reason}"
+
+
+def key_of(task: str, event: SourceEvent) -> str:
+    """What the event stands for, whoever tells of it: a task, a ref and its commit."""
+    return f"{event.kind.value}:{task}:{event.ref}:{event.commit}"
 
 
 def cause_of(number: int, event: SourceEvent) -> Document:
@@ -125,21 +135,17 @@ def cause_of(number: int, event: SourceEvent) -> Document:
     }
 
 
-def _overrides(task: Task, event: SourceEvent) -> Overrides:
-    """The run's context is the very commit of the event, where the context is the event's repository."""
+def overrides_of(task: Task, event: SourceEvent, *, untrusted: bool = False) -> Overrides:
+    """The run's context is the very commit of the event, where the context is the event's repository: what was judged,
+    or approved by a person, is what is built, wherever its branch is by then."""
     path = task.document["step"].get("contextPath") or ""
     url, _, fragment = path.partition("#")
     folder = fragment.partition(":")[2]
     context = ""
     if any(same_repository(url, one) for one in event.repositories):
-        place = (
-            event.ref.removeprefix("refs/heads/").removeprefix("refs/")
-            if event.kind is Kind.PULL_REQUEST
-            else event.commit
-        )
-        context = f"{url}#{place}" + (f":{folder}" if folder else "")
+        context = f"{url}#{event.commit}" + (f":{folder}" if folder else "")
     facts = {
         "commit": event.commit, "branch": event.branch, "git_tag": event.tag, "triggered_by": _TOLD[event.kind],
         "repository": event.repositories[0] if event.repositories else "",
     }  # fmt: skip
-    return Overrides(context=context, facts=facts)
+    return Overrides(context=context, facts=facts, untrusted=untrusted)

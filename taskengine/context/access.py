@@ -24,6 +24,26 @@ def access_of(environ: Mapping[str, str], *, files: bool, logins: Mapping[str, U
     return Access(environ=kept, login=lambda host: tokens.get(host.lower()), files=files)
 
 
+def without_logins(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without anything that lets git, ssh or a registry's client log in as its owner: tokens, agents,
+    keys, credential helpers, and the home folder with all that they read there."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name not in (TOKENS, "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "NETRC")
+        and not name.startswith(("GIT_ASKPASS", "GIT_SSH", "GIT_CONFIG", "SSH_ASKPASS"))
+    }
+    return kept | {
+        "HOME": "/nonexistent",
+        "DOCKER_CONFIG": "/nonexistent",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "credential.helper",  # an empty one takes those of the system away
+        "GIT_CONFIG_VALUE_0": "",
+        "GIT_SSH_COMMAND": "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityFile=/dev/null",
+    }
+
+
 def parse_tokens(text: str) -> dict[str, UrlLogin]:
     """Logins by host out of `HOST=TOKEN` or `HOST=USER:TOKEN`, separated by blanks. Errors show no token."""
     found = {}

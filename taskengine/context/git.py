@@ -30,6 +30,14 @@ _SYMREF = re.compile(r"^ref: refs/heads/(.+)\tHEAD$", re.MULTILINE)
 _TOKEN_USERS = {"bitbucket.org": "x-token-auth", "gitlab.com": "oauth2"}
 _NO_SHALLOW = ("does not support shallow", "shallow capabilities", "does not support --depth")
 _NO_SUCH_REF = ("couldn't find remote ref", "not our ref", "unadvertised object", "no such remote ref", "no matching")
+#: where commits are looked for: branches and tags, and what pull requests are called at the forges
+_EVERY_REF = (
+    ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"),
+    (
+        "+refs/pull/*/head:refs/remotes/pull/*", "+refs/merge-requests/*/head:refs/remotes/merge/*",
+        "+refs/pull-requests/*/from:refs/remotes/from/*",
+    ),
+)  # fmt: skip
 #: no file system takes all that a commit may say: the end of the year 2105
 _LATEST = 2**32 - 1
 
@@ -131,18 +139,20 @@ def _fetch_one(git: GitCommand, ref: str) -> None:
 
 
 def _fetch_all(git: GitCommand, commit: str, context: Git) -> _Place:
-    """Every branch and tag: where a server hands out no single commits, and for commits named by their first digits."""
-    refs = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-    git.run("fetch", "--quiet", "--no-recurse-submodules", "--", "origin", *refs)
-    try:
-        full = git.run("rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
-    except GitFailed as failure:
-        if "ambiguous" in failure.words:
-            raise InvalidInput(f"{commit} is the beginning of several commits", hint="write more digits") from None
-        raise InvalidInput(
-            f"{context.url} has no branch, tag or commit {commit}", hint="is the commit on one of its branches?"
-        ) from None
-    return _Place(commit=full)
+    """Every branch and tag, then every pull request: where a server hands out no single commits, and for commits named
+    by their first digits."""
+    for refs in _EVERY_REF:
+        git.run("fetch", "--quiet", "--no-recurse-submodules", "--", "origin", *refs)
+        try:
+            full = git.run("rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
+        except GitFailed as failure:
+            if "ambiguous" in failure.words:
+                raise InvalidInput(f"{commit} is the beginning of several commits", hint="write more digits") from None
+        else:
+            return _Place(commit=full)
+    raise InvalidInput(
+        f"{context.url} has no branch, tag or commit {commit}", hint="is the commit on one of its branches?"
+    )
 
 
 # what is in it

@@ -36,7 +36,8 @@ class RunSpec:
     `secret:` (an entry of the task's `secrets:`), `context:token` (access to the context), `login:HOST` (JSON of
     username and password).
     `grants` are what its steps may do beyond the ordinary: see docs/server-policy.md.
-    `step_limits` bound each step: `cpus`, `memory` (bytes), `pids`.
+    `step_limits` bound each step: `cpus`, `memory` (bytes), `pids`. `untrusted` says that its files are a stranger's:
+    it gets nothing of the worker's own either, no logins, no secrets of a provider, no pushes.
     """
 
     text: str = ""
@@ -67,10 +68,12 @@ class RunSpec:
     grants: tuple[str, ...] = ()
     step_limits: Mapping[str, int | float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    untrusted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is empty is left out."""
-        found = {name: value for name, value in asdict(self).items() if value not in ("", (), {}, None)}
+        empty: tuple[object, ...] = ("", (), {}, None)
+        found = {name: value for name, value in asdict(self).items() if value not in empty and value is not False}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     @classmethod

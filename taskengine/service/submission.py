@@ -29,7 +29,8 @@ FACTS = ("commit", "branch", "git_tag", "repository", "triggered_by", "shared_vo
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
     """What one run has otherwise than its task says. Empty or None: as the task says. `values` and `arguments` are
-    pairs of a name and a value, `secrets` values by their prefixed names."""
+    pairs of a name and a value, `secrets` values by their prefixed names. `untrusted` is a run of a stranger's files:
+    it gets no secrets, no logins and no grants, and pushes nothing."""
 
     context: str = ""
     file: str = ""
@@ -45,6 +46,7 @@ class Overrides:
     timeout: int | None = None
     not_before: datetime | None = None
     ttl: timedelta | None = None
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,9 @@ def of_task(
     if not task.enabled:
         raise Conflict(f"the task {task.name} is disabled", hint="enable it: acr-task task update --status Enabled")
     document = task.document
+    if overrides.untrusted:
+        document = {name: value for name, value in document.items() if name not in ("credentials", "grants")}
+        secrets = {}
     step = document["step"]
     given = {
         **{name: value for name, value in secrets.items() if name.startswith(("set:", "arg:", "context:"))},
@@ -88,6 +93,7 @@ def of_task(
         step_timeout=document.get("stepTimeout"),
         grants=tuple(document.get("grants") or ()),
         step_limits=_limits(document, settings),
+        untrusted=overrides.untrusted,
         **cast("Any", {name: value for name, value in overrides.facts.items() if value}),
     )
     match step["type"]:
@@ -108,7 +114,7 @@ def of_task(
                 build_args=_merged(step.get("arguments"), overrides.arguments, given, "arg:"),
                 target=overrides.target or step.get("target") or "",
                 no_cache=step.get("noCache", False),
-                push=step.get("isPushEnabled", True),
+                push=step.get("isPushEnabled", True) and not overrides.untrusted,
             )
             spec = replace(spec, build=build)
     group = document.get("concurrency")
@@ -236,7 +242,9 @@ def check_spec(spec: RunSpec, secrets: Mapping[str, str], now: datetime) -> tupl
 
 def open_registries(spec: RunSpec, secrets: Iterable[str], settings: ServerSettings) -> tuple[str, ...]:
     """The grants that a run has without anybody giving them: its server's registry, and those that it brought a login
-    for. Where the server has no registry of its own, all."""
+    for. Where the server has no registry of its own, all; for a stranger's files, none."""
+    if spec.untrusted:
+        return ()
     if not settings.registry:
         return () if "registry:*" in spec.grants else ("registry:*",)
     hosts = [settings.registry, *(name.removeprefix("login:") for name in secrets if name.startswith("login:"))]
@@ -248,7 +256,7 @@ def _check_registry(spec: RunSpec) -> None:
     """A run's registry is where its worker pushes with its own logins: no way around the grants."""
     host = spec.registry.partition("/")[0].lower()
     opened = [grant.removeprefix("registry:") for grant in spec.grants if grant.startswith("registry:")]
-    if host and not any(fnmatchcase(host, pattern) for pattern in opened):
+    if host and not spec.untrusted and not any(fnmatchcase(host, pattern) for pattern in opened):
         raise InvalidInput(
             f"the registry {spec.registry} is not this server's",
             hint=f"bring a login for it, or let an operator grant 'registry:{host}'",

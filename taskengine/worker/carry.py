@@ -53,7 +53,8 @@ class Machine:
     `runner` makes a runner for a run with these logins. `contexts` says where a run's contexts are fetched to, given
     the logins for their hosts. `uploaded` unpacks the context that was uploaded for the run into a folder. `platform`
     is the engine's own. `resolve_secrets` fetches the values of a task's `secrets:` that came without one, and
-    of registry logins that lie in a secret store.
+    of registry logins that lie in a secret store. `bare` is the same machine without anything of its owner's (logins,
+    tokens, secret providers), for runs of strangers' files; without it, such a run is refused.
     """
 
     runner: Callable[[RunContext, Mapping[str, Login], Contexts], Runner]
@@ -62,6 +63,7 @@ class Machine:
     platform: Callable[[], str]
     image_aliases: Callable[[], Mapping[str, str] | None] = field(default=lambda: None)
     resolve_secrets: Callable[[Sequence[SecretSpec]], Mapping[str, str]] | None = None
+    bare: Machine | None = None
 
 
 def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel, ambient: Ambient) -> RunRecord:
@@ -75,9 +77,14 @@ def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel,
         return said[-1].record
     resume = resume_from(said)
     say = _Voice(spool, ambient)
+    can_isolate = machine.bare is not None
+    if leased.spec.untrusted and machine.bare is not None:
+        machine = machine.bare
     contexts = machine.contexts(leased.key, _context_logins(leased))
     try:
         with _told(say, leased, resume.began, cancel, ambient) as failed:
+            if leased.spec.untrusted and not can_isolate:
+                raise InvalidInput("this worker carries out no files of strangers", hint="take another worker")
             folder = _folder(leased, contexts, spool, machine, cancel, say)
             loaded = _load(leased, folder, machine)
             for warning in loaded.warnings:
@@ -297,7 +304,7 @@ def _inputs(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> Inpu
 def _check(leased: LeasedRun, loaded: LoadedTask) -> None:
     """The same rules as where the run was queued, now with the plan that is about to be carried out."""
     spec = leased.spec
-    own = [host for host in (spec.registry, *_named(leased.secrets, _LOGIN)) if host]
+    own = [host for host in (spec.registry, *_named(leased.secrets, _LOGIN)) if host and not spec.untrusted]
     if found := breaches(loaded.plan, spec.grants, own):
         raise InvalidTask(found)
 

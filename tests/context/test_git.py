@@ -90,6 +90,22 @@ def test_a_pull_request_is_fetched_by_its_ref(get: Get, server: Server, reposito
     assert "proposed" in names(found.folder)
 
 
+def test_a_commit_of_a_pull_request_is_found_where_single_commits_are_not_handed_out(
+    get: Get, server: Server, repository: Repository
+) -> None:
+    repository.git("checkout", "-q", "-b", "fork")
+    commit = repository.commit({"new": "1"})
+    later = repository.commit({"newer": "1"})
+    repository.git("update-ref", "refs/pull/7/head", later)
+    repository.git("checkout", "-q", "main")
+    repository.git("branch", "-q", "-D", "fork")
+    repository.git("config", "uploadpack.allowReachableSHA1InWant", "false")
+    repository.git("config", "protocol.version", "0")
+    found = get(f"{server.url}/git/app/.git#{commit}")
+    assert found.commit == commit
+    assert "newer" not in names(found.folder)
+
+
 def test_a_subfolder_is_the_context(get: Get, repository: Repository) -> None:
     assert names(get(f"{repository.url}#main:web").folder) == ["index.html"]
 

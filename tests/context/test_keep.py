@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskengine.context.access import access_of, parse_tokens
+from taskengine.context.access import access_of, parse_tokens, without_logins
 from taskengine.context.keep import Contexts, sweep_contexts
 from taskengine.context.source import UrlLogin
 from taskengine.errors import InvalidInput
@@ -100,3 +100,15 @@ def test_tokens_without_a_host_are_refused_and_not_shown(text: str) -> None:
         parse_tokens(f"example.com=a {text}")
     assert "entry 2" in caught.value.message
     assert "secret" not in caught.value.message
+
+
+def test_a_bare_environment_has_nothing_to_log_in_with() -> None:
+    environ = {
+        "PATH": "/bin", "HOME": "/home/ann", "ACR_TASK_GIT_TOKENS": "github.com=ghp_1", "SSH_AUTH_SOCK": "/run/agent",
+        "GIT_ASKPASS": "/bin/ask", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader",
+        "GIT_CONFIG_VALUE_0": "Authorization: x", "DOCKER_CONFIG": "/home/ann/.docker", "HTTPS_PROXY": "http://proxy",
+    }  # fmt: skip
+    bare = without_logins(environ)
+    assert (bare["PATH"], bare["HTTPS_PROXY"]) == ("/bin", "http://proxy")
+    assert not {"ACR_TASK_GIT_TOKENS", "SSH_AUTH_SOCK", "GIT_ASKPASS"} & bare.keys()
+    assert (bare["HOME"], bare["DOCKER_CONFIG"], bare["GIT_CONFIG_VALUE_0"]) == ("/nonexistent", "/nonexistent", "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,21 +12,19 @@ import pytest
 
 from taskengine.ambient import Ambient
 from taskengine.service.bell import Bell
-from taskengine.service.model import Run
 from taskengine.service.services import Services
 from taskengine.service.settings import ServerSettings
-from taskengine.service.store import ledger, runs, tasks
+from taskengine.service.store import ledger, tasks
 from taskengine.service.store.database import Database
 from taskengine.service.store.feeds import Feeds
 from taskengine.service.store.uploads import UploadFolder
 from taskengine.serving import take_deliveries
 from tests.service.api.support import Api, inline
 from tests.service.support import BOX
+from tests.triggers.support import all_runs, deliver, events, make
 from triggers.processor import process_due
 from triggers.timers import Timers, due_instants
 
-PAYLOADS = Path(__file__).parent / "sourcecontrol" / "payloads"
-SECRET = "s3cret"
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -41,36 +36,6 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield made
     finally:
         made.close()
-
-
-def source(*events: str, **more: Any) -> dict[str, Any]:
-    repository = {"repositoryUrl": "https://github.com/octo/web"}
-    return {"name": "commits", "sourceTriggerEvents": list(events), "sourceRepository": repository, **more}
-
-
-def make(api: Api, *events: str, **more: Any) -> None:
-    document = inline("web", trigger={"sourceTriggers": [source(*events, **more)]}, webhookSecret=SECRET)
-    document["step"]["contextPath"] = "https://github.com/octo/web#main:web"
-    answer = api.admin.call("POST", "/tasks", json=document)
-    assert answer.status_code in (200, 201), answer.text
-
-
-def deliver(api: Api, name: str, *, secret: str = SECRET, task: str = "web", **headers: str) -> Any:
-    sample = json.loads((PAYLOADS / f"{name}.json").read_text())
-    body = json.dumps(sample["body"]).encode()
-    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    signed = {**sample["headers"], "x-hub-signature-256": f"sha256={digest}", **headers}
-    return api.client.post(f"/hooks/github/{task}", content=body, headers=signed)
-
-
-def all_runs(services: Services) -> list[Run]:
-    with services.database.read() as conn:
-        return [runs.get(conn, f"ca{n}") for n in range(1, 1 + len(runs.page(conn, runs.Filter(), top=100).runs))]
-
-
-def events(services: Services) -> list[ledger.Event]:
-    with services.database.read() as conn:
-        return ledger.page(conn, top=100)[0]
 
 
 def test_a_push_is_kept_acknowledged_and_becomes_a_run_of_its_commit(api: Api) -> None:

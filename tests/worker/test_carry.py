@@ -137,6 +137,33 @@ def test_a_quick_builds_context_is_the_folder_that_was_uploaded(tmp_path: Path) 
     assert world.context.context_dir == str(world.spool_folder / "context")
 
 
+def test_a_strangers_files_are_carried_out_on_the_bare_machine(tmp_path: Path) -> None:
+    world, bare = World(tmp_path / "own"), World(tmp_path / "bare")
+    world.machine = replace(world.machine, bare=bare.machine)
+    world.carry(RunSpec(text=HELLO, untrusted=True))
+    assert world.record.status is RunStatus.SUCCEEDED
+    assert world.context is None
+    assert bare.context is not None
+    assert (world.contexts.closed, bare.contexts.closed) == (0, 1)
+
+
+def test_a_strangers_files_push_nowhere_not_even_to_the_servers_registry(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.machine = replace(world.machine, bare=world.machine)
+    text = HELLO + "  - push: ['example.com/app:1']\n"
+    world.carry(RunSpec(text=text, untrusted=True, registry="example.com"))
+    assert world.record.status is RunStatus.FAILED
+    assert world.context is None
+
+
+def test_a_worker_that_cannot_keep_its_own_things_away_from_a_stranger_refuses_the_run(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.carry(RunSpec(text=HELLO, untrusted=True))
+    assert world.record.status is RunStatus.FAILED
+    assert "strangers" in world.record.message
+    assert world.context is None
+
+
 def test_every_problem_of_a_file_is_told_and_the_run_has_failed(tmp_path: Path) -> None:
     world = World(tmp_path)
     events = world.carry(

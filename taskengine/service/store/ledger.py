@@ -158,6 +158,15 @@ def outcomes(conn: Connection, number: int) -> list[Outcome]:
     ]
 
 
+def waiting(conn: Connection, number: int) -> list[tuple[int, str]]:
+    """What of an event waits for a person: the numbers of the outcomes, and the digests of their content keys. Until
+    this transaction ends, nobody else decides about it."""
+    conn.execute(select(events.c.number).where(events.c.number == number).with_for_update())
+    mine = (event_outcomes.c.event == number, event_outcomes.c.state == "waiting")
+    found = select(event_outcomes.c.number, event_outcomes.c.key).where(*mine).order_by(event_outcomes.c.number)
+    return [(row.number, row.key or "") for row in conn.execute(found)]
+
+
 def page(
     conn: Connection, *, top: int = 15, cursor: str | None = None, state: str | None = None, task: str | None = None,
     source: str | None = None,
