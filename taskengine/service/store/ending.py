@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row
 
 from taskengine.runs.model import RunStatus, StepStatus
 from taskengine.service.model import Document
-from taskengine.service.store import hooks, secrets
+from taskengine.service.store import hooks, secrets, taskimages
 from taskengine.service.store.rows import clean
 from taskengine.service.store.tables import run_attempts, run_steps, runs
 
@@ -37,6 +37,8 @@ def finish(
     if row.attempt > 1 or row.worker:
         _settle_steps(conn, row)
     secrets.forget(conn, "run", row.id)
+    if row.task and record is not None:
+        taskimages.mark(conn, row.task, now=now)  # the record tells what its builds stood on
     hooks.announce(conn, row, status, now=now, message=message)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from taskengine.errors import InvalidInput
-from taskengine.registry.reference import ImageReference
+from taskengine.registry.reference import DEFAULT_TAG, ImageReference
 from taskengine.runs.feed import Frame, FrameKind
 from taskengine.runs.model import Reason, RunStatus, StepStatus
-from taskengine.service.store import ending, hooks, queue
+from taskengine.service.store import ending, hooks, queue, watches
 from taskengine.service.store.rows import clean
 from taskengine.service.store.tables import run_images, run_steps, runs
 
@@ -52,7 +52,7 @@ def apply(conn: Connection, row: Row[Any], read: Iterable[Frame], *, now: dateti
                 _step_finished(conn, row, event["record"])
                 step_ended = True
             elif kind == "image":
-                _images(conn, row, [event["image"]])
+                _images(conn, row, [event["image"]], now)
             elif kind == "run.finished" and not run_ended:
                 _add_output(conn, row, output)
                 output.clear()
@@ -114,7 +114,7 @@ def _run_finished(conn: Connection, row: Row[Any], record: Mapping[str, Any], no
     status = RunStatus(record["status"])
     if not status.is_final:
         raise InvalidInput(f"a run does not end as {status.value}")
-    _images(conn, row, record.get("images", ()))
+    _images(conn, row, record.get("images", ()), now)
     for step in record.get("steps", ()):
         _step_finished(conn, row, step)
     message, hint = str(record.get("message", "")), str(record.get("hint", ""))
@@ -136,8 +136,9 @@ def _failure(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _images(conn: Connection, row: Row[Any], found: Iterable[Mapping[str, Any]]) -> None:
-    """Pushed images only: what stays on a worker is nothing that others can use."""
+def _images(conn: Connection, row: Row[Any], found: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    """Pushed images only: what stays on a worker is nothing that others can use. Whoever stands on one hears of it as
+    if its registry had told."""
     pushed = [image for image in found if image.get("pushed")]
     if not pushed:
         return
@@ -155,6 +156,8 @@ def _images(conn: Connection, row: Row[Any], found: Iterable[Mapping[str, Any]])
         values = dict(zip(("registry", "repository", "tag", "digest"), name, strict=True))
         conn.execute(run_images.insert().values(number=row.number, position=len(known), **values))
         known.add(name)
+        watched = f"{reference.name}:{reference.tag or DEFAULT_TAG}"
+        watches.notice(conn, watched, by={"kind": "own", "run": row.id}, digest=digest, now=now)
 
 
 def _add_output(conn: Connection, row: Row[Any], output: Mapping[str, int]) -> None:

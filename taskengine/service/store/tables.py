@@ -363,3 +363,70 @@ heads = Table(
     Column("next_at", Moment, nullable=False),
     Column("error", Text, nullable=False),
 )  # fmt: skip
+
+# how well is known what a task stands on; `due` when it is to be looked at again, none when all of it was taken in
+task_scans = Table(
+    "task_scans", metadata,
+    Column("task", String(200), ForeignKey("tasks.name", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, nullable=False),  # of the task, when it was looked at; 0 for never
+    Column("watching", Boolean, nullable=False),  # it is enabled, and so is its base image trigger
+    Column("due", Moment, index=True),
+    Column("marks", Integer, nullable=False),  # how often there was something new to look at
+    Column("scanned", Moment),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)  # fmt: skip
+
+# what a task makes and what it stands on; an image by its full name (`docker.io/library/alpine:3`)
+task_images = Table(
+    "task_images", metadata,
+    Column("task", String(200), ForeignKey("tasks.name", ondelete="CASCADE"), primary_key=True),
+    Column("relation", String(20), primary_key=True),  # uses, makes, unwatched; unknown: `image` is the step then
+    Column("image", String(500), primary_key=True),
+    Column("platform", String(50), primary_key=True),
+    Column("kind", String(20), nullable=False),  # runtime, buildtime, syntax, cmd; empty for what it makes
+    Column("digest", String(200), nullable=False),  # that a run used last; empty for not known
+    Column("platform_digest", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_task_images_image_relation", "image", "relation"),
+)  # fmt: skip
+
+# one row a distinct image that tasks stand on, however many they are
+watches = Table(
+    "watches", metadata,
+    Column("image", String(500), primary_key=True),
+    Column("seen", Json),  # what its tag stood for
+    Column("changes", Integer, nullable=False),  # how often it stood for something new: who moves `seen` counts it up
+    Column("checked", Moment),
+    Column("changed", Moment),
+    Column("told", Moment),  # the last notice of a push
+    Column("told_by", Json, nullable=False),  # whose notice has not been looked into; empty for none
+    Column("next_at", Moment, nullable=False, index=True),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+)  # fmt: skip
+
+# the rebuilds that one change leads to
+waves = Table(
+    "waves", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("event", _number, nullable=False, index=True),
+    Column("state", String(20), nullable=False, index=True),  # open, over
+    Column("opened", Moment, nullable=False, index=True),
+    Column("ended", Moment),
+    Column("images", Json, nullable=False),
+    Column("plan", Json, nullable=False),
+)  # fmt: skip
+
+wave_members = Table(
+    "wave_members", metadata,
+    Column("wave", _number, ForeignKey("waves.number", ondelete="CASCADE"), primary_key=True),
+    Column("task", String(200), primary_key=True),
+    Column("level", Integer, nullable=False),
+    Column("parents", Json, nullable=False),
+    Column("images", Json, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("run", String(32), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+)  # fmt: skip

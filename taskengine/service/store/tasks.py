@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 
 from taskengine.errors import Conflict, NotFound
 from taskengine.service.model import Document, Task
+from taskengine.service.store import taskimages
 from taskengine.service.store.rows import task_of
 from taskengine.service.store.tables import secrets, tasks
 
@@ -36,6 +37,7 @@ def create(conn: Connection, name: str, document: Document, *, owner: str, now: 
     try:
         with conn.begin_nested():
             conn.execute(tasks.insert().values(**values))
+            taskimages.begin(conn, name, now=now)
     except IntegrityError as error:
         raise Conflict(f"there is a task {name} already", hint="update it, or take another name") from error
     return Task(**values)
@@ -81,6 +83,7 @@ def replace(
     same = (tasks.c.name == name, tasks.c.revision == before.revision)
     if not conn.execute(tasks.update().where(*same).values(**values)).rowcount:
         raise _stale(name, before.revision)
+    taskimages.mark(conn, name, now=now)
     return get(conn, name)
 
 

@@ -1,0 +1,140 @@
+"""The distinct images that tasks stand on: what each tag stood for last, and when its registry is asked again.
+
+Who moves `seen` says which number of changes it read (`settle`): of two that saw the same news, one is told that it was
+the first, and its transaction is where the news goes into the ledger. Must not know registries, nor how often to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, exists, func, select
+
+from taskengine.errors import NotFound
+from taskengine.service.model import Document
+from taskengine.service.store.rows import clean
+from taskengine.service.store.tables import task_images, task_scans, watches
+from taskengine.service.store.taskimages import Relation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """`seen` is what the tag stood for, as plain data, None before the first check. `changes` counts how often it stood
+    for something new. `told` is the last notice of a push, and `told_by` whose notice is still to be looked into.
+    `tasks` is how many stand on it and may be started by it."""
+
+    image: str
+    seen: Document | None
+    changes: int
+    checked: datetime | None
+    changed: datetime | None
+    told: datetime | None
+    told_by: Document
+    next_at: datetime
+    failures: int
+    error: str
+    created: datetime
+    tasks: int = 0
+
+
+def due(conn: Connection, *, now: datetime, resting: Iterable[str] = (), most: int = 1000) -> list[Watch]:
+    """The images to ask about, those first that wait longest; none of the registries that are left alone for now."""
+    statement = select(watches).where(watches.c.next_at <= now, _is_used())
+    for registry in resting:
+        statement = statement.where(watches.c.image.not_like(_begins(registry), escape="\\"))
+    return [_watch(row) for row in conn.execute(statement.order_by(watches.c.next_at, watches.c.image).limit(most))]
+
+
+def get(conn: Connection, image: str) -> Watch:
+    """Raises NotFound."""
+    row = conn.execute(_counted().where(watches.c.image == image)).first()
+    if row is None:
+        raise NotFound(f"no task watches {image[:200]}", hint="acr-task watches shows the names")
+    return _watch(row)
+
+
+def notice(conn: Connection, image: str, *, by: Document, digest: str, now: datetime) -> str:
+    """Somebody told of a push: the image is due at once, unless it is known to stand for that digest. `digest` may be
+    empty. Returns what comes of it, in words."""
+    row = conn.execute(select(watches).where(watches.c.image == image).with_for_update()).first()
+    if row is None:
+        return "no task watches it"
+    if digest and row.seen is not None and row.seen.get("digest") == digest:
+        conn.execute(watches.update().where(watches.c.image == image).values(told=now))
+        return "it is known already"
+    values: dict[str, Any] = {"told": now, "told_by": dict(by), "next_at": now}
+    conn.execute(watches.update().where(watches.c.image == image).values(**values))
+    return "its registry is asked at once"
+
+
+def settle(
+    conn: Connection, before: Watch, *, seen: Document | None, checked: datetime | None, changed: datetime | None,
+    next_at: datetime, failures: int, error: str,
+) -> bool:  # fmt: skip
+    """What a check has found. False when somebody else has found it meanwhile, or nobody wants to know it any more:
+    then nothing is written. A notice that came during the check stays to be looked into."""
+    row = conn.execute(select(watches).where(watches.c.image == before.image).with_for_update()).first()
+    if row is None or row.changes != before.changes:
+        return False
+    is_news = seen != before.seen
+    values: dict[str, Any] = {
+        "seen": seen, "checked": checked, "changed": changed, "failures": failures, "error": clean(error, 2000),
+        "changes": row.changes + is_news,
+    }  # fmt: skip
+    if row.told == before.told:
+        values["next_at"] = next_at
+        if not failures:
+            values["told_by"] = {}
+    conn.execute(watches.update().where(watches.c.image == before.image).values(**values))
+    return True
+
+
+def prune(conn: Connection) -> int:
+    """Images that no task stands on any more are forgotten. Returns how many."""
+    return conn.execute(watches.delete().where(~_is_used())).rowcount
+
+
+def page(
+    conn: Connection, *, top: int = 15, cursor: str | None = None, failing: bool = False
+) -> tuple[list[Watch], str | None]:
+    """By name, and the cursor of the next page. With `failing` only those whose last check failed."""
+    statement = _counted().where(_is_used()).order_by(watches.c.image).limit(top + 1)
+    if failing:
+        statement = statement.where(watches.c.failures > 0)
+    if cursor:
+        statement = statement.where(watches.c.image > cursor)
+    found = [_watch(row) for row in conn.execute(statement)]
+    return found[:top], found[top - 1].image if len(found) > top else None
+
+
+def of_images(conn: Connection, images: Iterable[str]) -> dict[str, Watch]:
+    """What is known of these, by name; nothing for an image that is not watched."""
+    statement = _counted().where(watches.c.image.in_(sorted(set(images))))
+    return {row.image: _watch(row) for row in conn.execute(statement)}
+
+
+def _is_used() -> Any:
+    on = and_(task_scans.c.task == task_images.c.task, task_scans.c.watching)
+    mine = (task_images.c.image == watches.c.image, task_images.c.relation == Relation.USES.value)
+    return exists(select(1).select_from(task_images.join(task_scans, on)).where(*mine))
+
+
+def _counted() -> Select[Any]:
+    on = and_(task_scans.c.task == task_images.c.task, task_scans.c.watching)
+    mine = (task_images.c.image == watches.c.image, task_images.c.relation == Relation.USES.value)
+    number = select(func.count(task_images.c.task.distinct())).select_from(task_images.join(task_scans, on))
+    return select(watches, number.where(*mine).correlate(watches).scalar_subquery().label("tasks"))
+
+
+def _begins(registry: str) -> str:
+    for char in "\\%_":
+        registry = registry.replace(char, "\\" + char)
+    return f"{registry}/%"
+
+
+def _watch(row: Row[Any]) -> Watch:
+    known: dict[str, Any] = {name: getattr(row, name, 0) for name in Watch.__slots__}
+    return Watch(**known)
