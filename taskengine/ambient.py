@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
+
+from taskengine.lightclass import dataclass
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 

@@ -13,9 +13,10 @@ TaskEngineError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
+
+from taskengine.lightclass import dataclass
 
 
 class Severity(Enum):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskengine.context.source import secrets_of
+from taskengine.lightclass import dataclass
 from taskengine.logs.mask import Mask
 
 if TYPE_CHECKING:

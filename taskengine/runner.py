@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import Plan, PlannedStep
 from taskengine.runs.event import Event
 from taskengine.runs.model import StepResult

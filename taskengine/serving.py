@@ -10,11 +10,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

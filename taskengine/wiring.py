@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from taskengine.journals import any_journal, data_folder, journal_folder
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from runners.docker.buildkit import Buildkitd

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskengine import wiring
 from taskengine.errors import InvalidInput, RunnerError
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from taskengine.client.workers import LeasedRun

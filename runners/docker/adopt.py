@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from runners.docker import stream
 from runners.docker.engine import Engine, Json
+from taskengine.lightclass import dataclass
 
 #: states in which there is nothing to take over: the container never ran
 _NEVER_RAN = frozenset({"created"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runners.docker.buildkit import BuildFailed, BuildKit, BuildLost, BuildRequest, RegistryCache
@@ -21,6 +21,7 @@ from runners.docker.failure import StepFailed, explanation
 from runners.docker.parts import Joiner, Joint, Part
 from runners.docker.push import Pusher
 from taskengine.dockerfile.cachestages import CacheStages, cache_stages
+from taskengine.lightclass import dataclass
 from taskengine.plan.cachetarget import CacheTarget
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, TypeVar
+
+from taskengine.lightclass import dataclass
 
 _RECORD = "moby.buildkit.cache.v0"
 T = TypeVar("T")

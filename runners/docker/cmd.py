@@ -10,7 +10,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from runners.docker.engine import Engine
 from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail, start_failure
 from taskengine.errors import RunnerError
+from taskengine.lightclass import dataclass
 from taskengine.runner import Attempt, Cancel
 from taskengine.runs.model import Reason, StepResult
 

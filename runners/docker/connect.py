@@ -9,13 +9,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from runners.docker.engine import Engine
 from runners.docker.failure import plain
 from taskengine.errors import Unreachable
+from taskengine.lightclass import dataclass
 
 #: seconds an ordinary API call may take; long ones (attach, wait, pull, push) set their own
 CALL_TIMEOUT = 120

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.plan import value as values
 from taskengine.plan.model import HOME, WORKSPACE, CmdLine, PlannedStep
 from taskengine.plan.words import runtime_env, split

@@ -19,12 +19,13 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from runners.docker.connect import Endpoint
 from taskengine.ambient import Ambient
+from taskengine.lightclass import dataclass
 
 #: the name of a run's own folder
 _STRAY = re.compile(r"acr-task-r[a-z0-9]{11}")

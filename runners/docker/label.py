@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runners.docker.buildkit.model import BuildOutcome, BuildRequest, Progress
 from runners.docker.engine import Engine
 from taskengine.dockerfile.label import label_keys
+from taskengine.lightclass import dataclass
 from taskengine.runs.model import Dependency, DependencyType
 
 BASE_NAME = "org.opencontainers.image.base.name"

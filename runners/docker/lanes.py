@@ -10,8 +10,8 @@ Pure: knows plans, not Docker.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import PlannedStep
 
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from runners.docker.engine import Engine
 from runners.docker.failure import fail
 from runners.docker.push import Pushed, Pusher
 from taskengine.errors import Interrupted, TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.registry.content import BrokenContent
 from taskengine.registry.digest import digest_of
 from taskengine.registry.failure import NotFound

@@ -7,7 +7,6 @@ may know the registry by a name, or reach it by a way, that this process does no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from runners.docker.failure import StepFailed, explanation, fail, registry_failu
 from runners.docker.login import auth_config
 from runners.docker.once import in_thread, wait
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry.mediatype import MANIFESTS
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeGuard
@@ -19,6 +19,7 @@ from runners.docker.classic import ClassicBuilder
 from runners.docker.engine import Engine
 from runners.docker.parts import Part
 from runners.docker.platforms import Indexes, explained, local_name, own_among, platforms_of
+from taskengine.lightclass import dataclass
 from taskengine.plan.cachetarget import CacheTarget
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt

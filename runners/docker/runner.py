@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from runners.docker.scope import Scope
 from runners.docker.sweep import RUN_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import Plan, PlannedStep, StepType
 from taskengine.plan.policy import built_images, normal_name
 from taskengine.runner import Attempt, RunContext

@@ -16,11 +16,12 @@ import itertools
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from runners.docker.lanes import Lane
 from runners.docker.once import Crew
+from taskengine.lightclass import dataclass
 
 
 class Keeper(Protocol):

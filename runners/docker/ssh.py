@@ -17,7 +17,6 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import IO, Any
 
 import urllib3
@@ -25,6 +24,7 @@ import urllib3.connection
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from taskengine.errors import Unreachable
+from taskengine.lightclass import dataclass
 
 #: a server drops connections by chance when many at once have not logged in yet (sshd_config: MaxStartups 10)
 _LOGINS_AT_ONCE = 4

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from taskengine.errors import RunnerError
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import Plan, PlannedStep
 from taskengine.runner import Attempt
 from taskengine.runs.model import ImageResult, Reason, StepResult

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from taskengine.cli.base import Option
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from taskengine.cli.option import TaskOptions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import click
 
 from taskengine.cli.base import Command, Option, output_option
 from taskengine.errors import TaskEngineError
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from taskengine.wiring import Settings

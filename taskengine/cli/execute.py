@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskengine.cli.name import INTERRUPTED
 from taskengine.cli.view.face import Pipe, View
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from taskengine.cli.early import EarlyRunner

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import click
 
 from taskengine.cli.base import PATH, Option
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 

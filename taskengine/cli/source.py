@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 STDIN = "-"
 NO_CONTEXT = "/dev/null"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from taskengine.cli.attach import NOTHING, Attach, attaching, run_inputs
 from taskengine.cli.execute import Display, Limits, absolute, carry_out
 from taskengine.cli.option import TaskOptions
 from taskengine.cli.source import Source
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,17 @@ class Extra:
     image_labels: bool = False
 
 
+NO_GRANTS, NO_EXTRA = Grants(), Extra()
+
+
 def submit(
     source: Source,
     options: TaskOptions,
     *,
     display: Display,
     limits: Limits,
-    grants: Grants = Grants(),
-    extra: Extra = Extra(),
+    grants: Grants = NO_GRANTS,
+    extra: Extra = NO_EXTRA,
     attach: Attach = NOTHING,
 ) -> int:
     """Load the task, run it, return the exit code."""

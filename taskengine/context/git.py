@@ -10,7 +10,6 @@ import base64
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from taskengine.context.model import Access, Deadline, Fetched, Limits, Notice, 
 from taskengine.context.source import Git, UrlLogin
 from taskengine.context.tree import subfolder
 from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 
 _PROTOCOLS = "https:http:git:ssh"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

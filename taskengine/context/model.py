@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from taskengine.context.source import UrlLogin
 from taskengine.errors import Interrupted, Unreachable
+from taskengine.lightclass import dataclass
 
 GIB = 1 << 30
 MIB = 1 << 20

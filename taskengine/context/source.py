@@ -8,10 +8,11 @@ out of it here, so that no address further on carries one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 NO_CONTEXT = "/dev/null"
 STDIN = "-"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskengine.context.command import GitCommand, GitFailed
 from taskengine.context.model import Deadline, Limits, Never, scrubbed
 from taskengine.errors import TaskEngineError
+from taskengine.lightclass import dataclass
 
 #: seconds; nobody waits longer for a word about a folder
 LONGEST = 10.0

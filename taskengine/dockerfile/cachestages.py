@@ -7,11 +7,12 @@ is built. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskengine.dockerfile.parse import parse
 from taskengine.dockerfile.scan import Scan, scan
 from taskengine.errors import InvalidTask
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

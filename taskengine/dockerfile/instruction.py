@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from taskengine.dockerfile.model import Instruction
 from taskengine.dockerfile.problem import Problems
 from taskengine.dockerfile.words import csv_fields, split_two
+from taskengine.lightclass import dataclass
 
 
 class Flag(Enum):

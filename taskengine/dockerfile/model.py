@@ -5,9 +5,8 @@ No meaning is given to anything here; `parse.py` makes these from text, `stage.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskengine.errors import Location
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

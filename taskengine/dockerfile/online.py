@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from taskengine.dockerfile.platform import DEFAULT
 from taskengine.dockerfile.scan import Scan
 from taskengine.errors import TaskEngineError
+from taskengine.lightclass import dataclass
 from taskengine.registry.client import RegistryClient
 from taskengine.registry.reference import ImageReference
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from taskengine.dockerfile.model import Directive, Dockerfile, Heredoc, Instruction, Source
 from taskengine.dockerfile.problem import Problems
@@ -22,6 +22,7 @@ from taskengine.dockerfile.words import (
     split_keyword,
     split_quoted,
 )
+from taskengine.lightclass import dataclass
 
 LARGEST_TEXT = 4 * 1024 * 1024
 _LONGEST_LINE = 65535

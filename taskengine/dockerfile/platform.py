@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 DEFAULT = "linux/amd64"
 _PART = re.compile(r"[A-Za-z0-9_.-]+(?:\([A-Za-z0-9_.-]*\))?")

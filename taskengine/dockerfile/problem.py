@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskengine.dockerfile.model import Source
 from taskengine.errors import Problem, Severity
+from taskengine.lightclass import dataclass
 
 #: every code of this package and what it stands for; docs/problems.md has an entry for each
 CODES = {

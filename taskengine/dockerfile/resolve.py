@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskengine.dockerfile.instruction import FrontEnd, flag_value, judge, key_and_value, mounts
 from taskengine.dockerfile.model import Instruction
@@ -19,6 +19,7 @@ from taskengine.dockerfile.shell import Expanded, ExpansionError, expand
 from taskengine.dockerfile.stage import SCRATCH, Stage, Structure, find_cycle, names_of, reachable
 from taskengine.dockerfile.trigger import trigger_instructions
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import ImageReference, InvalidReference
 
 _INDEX = re.compile(r"[+-]?[0-9]{1,18}")

@@ -7,7 +7,7 @@ asks the same questions only to know what is wrong; a file without FROM, for one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskengine.dockerfile.instruction import FrontEnd
@@ -18,6 +18,7 @@ from taskengine.dockerfile.problem import Problems
 from taskengine.dockerfile.resolve import Resolution, Resolver
 from taskengine.dockerfile.stage import Structure, find_target, structure
 from taskengine.errors import InvalidTask, Problem, Severity
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import HUB_DOMAIN, ImageReference, InvalidReference
 
 _DOCKERS_FRONT_ENDS = frozenset({"docker/dockerfile", "docker/dockerfile-upstream"})

@@ -7,10 +7,11 @@ are visible where; they are handed in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskengine.dockerfile.words import SPACE
+from taskengine.lightclass import dataclass
 
 LONGEST_RESULT = 64 * 1024
 DEEPEST_NESTING = 32

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from taskengine.dockerfile.instruction import FrontEnd, judge, stage_name
 from taskengine.dockerfile.model import Dockerfile, Instruction
 from taskengine.dockerfile.parse import old_builder_finds_from
 from taskengine.dockerfile.problem import Problems
+from taskengine.lightclass import dataclass
 
 SCRATCH = "scratch"
 

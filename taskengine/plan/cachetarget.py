@@ -6,9 +6,9 @@ Pure. The compiler reads them so that a mistake is told before a run, the runner
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import ImageReference
 
 _HINT = "write type=registry,ref=HOST/NAME:TAG, or the name alone"

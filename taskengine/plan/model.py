@@ -6,10 +6,11 @@ printed as it is: whoever shows one runs it through the secret mask first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from taskengine.errors import Location, Problem
+from taskengine.lightclass import dataclass
 from taskengine.taskspec.model import NetworkSpec, VolumeMount, VolumeSpec
 
 DEFAULT_NETWORK = "acb_default_network"

@@ -6,9 +6,9 @@ Knows words and tables of options only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.plan.words import Word, WordError, split
 from taskengine.taskspec.report import did_you_mean
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 _LAST_PORT = 65535
 

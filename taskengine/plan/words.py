@@ -6,7 +6,8 @@ Pure text in, words with their offsets out. Knows nothing of docker, steps or YA
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from taskengine.lightclass import dataclass
 
 #: what separates words; a shell would end the command at a line feed, here it separates like the others
 _BLANK = " \t\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from taskengine.lightclass import dataclass
 from taskengine.registry.body import Content
 from taskengine.registry.content import Descriptor, Manifest
 from taskengine.registry.mediatype import OCI_EMPTY, OCI_MANIFEST

@@ -12,11 +12,12 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import auth_key
 
 HELPER_TIMEOUT = 20.0

@@ -10,11 +10,12 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
 from taskengine.errors import TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.registry.auth import Login
 from taskengine.registry.challenge import Challenge, parse_challenges
 from taskengine.registry.endpoint import Endpoint, Registries, is_loopback, origin

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry.digest import Hasher, digest_of, is_digest
 from taskengine.registry.mediatype import OCTETS
 from taskengine.registry.wire import CHUNK

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from taskengine.lightclass import dataclass
 
 _SPACE = re.compile(r"[ \t]*")
 _GAP = re.compile(r"[ \t,]*")

@@ -11,10 +11,11 @@ import copy
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from taskengine.errors import Interrupted, InvalidInput, TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.registry import blobs, manifests, tagscheme, upload
 from taskengine.registry import referrers as attached
 from taskengine.registry.artifact import Artifact

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from taskengine.errors import TaskEngineError
+from taskengine.lightclass import dataclass
 from taskengine.registry.digest import digest_of, is_digest
 from taskengine.registry.mediatype import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, OCTETS, SCHEMA1, is_media_type
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry import manifests, tagscheme, upload
 from taskengine.registry.body import Content
 from taskengine.registry.content import Descriptor, Manifest

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import HUB_DOMAIN
 
 _HUB_API = "registry-1.docker.io"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from taskengine.ambient import Ambient
 from taskengine.errors import Interrupted
+from taskengine.lightclass import dataclass
 
 
 class Cancel(Protocol):

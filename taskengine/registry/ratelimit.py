@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from taskengine.lightclass import dataclass
 
 _COUNT = re.compile(r"\s*([0-9]{1,15})\s*(?:[;,]|$)")
 _WINDOW = re.compile(r";\s*w\s*=\s*([0-9]{1,15})")

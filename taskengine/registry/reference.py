@@ -7,10 +7,11 @@ networks, credentials or files.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 HUB_DOMAIN = "docker.io"
 #: what a scan prints as the registry of an image whose text names no host

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from taskengine.lightclass import dataclass
 from taskengine.registry import manifests, tagscheme
 from taskengine.registry.content import LARGEST_MANIFEST, Descriptor, Manifest
 from taskengine.registry.digest import digest_of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 from urllib.parse import quote
 
 from taskengine.errors import TaskEngineError
+from taskengine.lightclass import dataclass
 from taskengine.registry.content import BrokenContent
 from taskengine.registry.endpoint import Endpoint
 from taskengine.registry.limits import Limits

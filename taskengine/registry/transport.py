@@ -8,10 +8,11 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import urljoin, urlsplit
 
 from taskengine.errors import TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.registry.authorizer import Authorizer
 from taskengine.registry.endpoint import Endpoint, is_link_local, is_loopback, origin
 from taskengine.registry.failure import Refusal, error_of

@@ -12,12 +12,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from taskengine.errors import Interrupted
+from taskengine.lightclass import dataclass
 from taskengine.registry.endpoint import Endpoint, is_link_local, is_loopback
 from taskengine.registry.limits import Limits
 

@@ -7,9 +7,9 @@ needed for. Where neither knows a digest it stays open; whoever has an engine ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from taskengine.dockerfile.scan import Scan
+from taskengine.lightclass import dataclass
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.model import Dependency, DependencyType
 

@@ -6,10 +6,10 @@ Log text does not travel here as events from the runner: it goes through a LogSi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from taskengine.lightclass import dataclass
 from taskengine.runs.model import ImageResult, RunRecord, StepRecord
 
 

@@ -7,10 +7,11 @@ surroundings (date, run id, platform, registry) is written down when the run is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from typing import Any
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

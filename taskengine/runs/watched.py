@@ -6,10 +6,11 @@ Found from the task's plan and from what its runs are recorded to have stood on;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import Plan, PlannedStep, StepType
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.dependency import of_image

@@ -20,10 +20,11 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple
 
+from taskengine.lightclass import dataclass
 from taskengine.runs.model import RunStatus, StepStatus
 
 

@@ -6,9 +6,10 @@ Pure. The same events give the same answer; who resumes a run hands it to `execu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
+from taskengine.lightclass import dataclass
 from taskengine.plan.model import PlannedStep
 from taskengine.runs.event import Event, RunStarted, StepFinished, StepRetrying, StepStarted
 from taskengine.runs.model import Reason, StepRecord, StepResult

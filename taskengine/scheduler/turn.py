@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from taskengine.ambient import Ambient
 from taskengine.errors import TaskEngineError, Unreachable
+from taskengine.lightclass import dataclass
 from taskengine.logs.mask import Mask
 from taskengine.logs.sink import MaskingSink, Sink
 from taskengine.logs.tail import Tail

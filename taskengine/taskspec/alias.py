@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from taskengine.errors import Location
+from taskengine.lightclass import dataclass
 from taskengine.taskspec import catalog
 from taskengine.taskspec.inputs import Inputs
 from taskengine.taskspec.nodes import Map, Node, Scalar, Seq, YamlError, read

@@ -6,9 +6,10 @@ exist. Data only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from taskengine.lightclass import dataclass
 
 VERSIONS = ("1.0-preview-1", "v1.0.0", "v1.1.0")
 DEFAULT_VERSION = "v1.0.0"

@@ -7,7 +7,7 @@ grants, W warnings (errors with --strict).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ Whoever calls fills these in; nothing here looks at the clock, the environment o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 
+from taskengine.lightclass import dataclass
 from taskengine.taskspec.model import SecretSpec
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskengine.errors import InvalidTask, Problem
+from taskengine.lightclass import dataclass
 from taskengine.plan.compile import compile_into
 from taskengine.plan.model import Plan
 from taskengine.taskspec.alias import Aliases, apply_aliases, drop_comments

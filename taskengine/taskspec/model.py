@@ -6,10 +6,11 @@ default and documentation of every property stand once, in `catalog.py`; a test 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from taskengine.errors import Location
+from taskengine.lightclass import dataclass
 
 
 class Places(Protocol):

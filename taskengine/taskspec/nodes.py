@@ -6,7 +6,7 @@ YAML only; what the words mean is decided in `scalar.py` and `parse.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from taskengine.lightclass import dataclass
 
 MAX_DEPTH = 64
 #: counts what aliases (`*name`) stand for as well, so that a small file cannot mean a huge one

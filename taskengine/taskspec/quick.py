@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 #: Azure's limits for quick builds, in seconds
 BUILD_TIMEOUT = 28800

@@ -7,8 +7,8 @@ braces (JSON): there YAML is asked.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from taskengine.lightclass import dataclass
 from taskengine.taskspec.catalog import ALIAS_VERSION
 from taskengine.taskspec.nodes import Map, Scalar, YamlError, read
 

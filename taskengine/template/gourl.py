@@ -5,8 +5,8 @@ Must not know templates."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from taskengine.lightclass import dataclass
 from taskengine.template.value import from_bytes, to_bytes
 
 

@@ -7,9 +7,10 @@ Must not know what functions do or what values look like."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from taskengine.lightclass import dataclass
 from taskengine.template.expression import ExpressionParser, Names
 from taskengine.template.lexer import Kind, fail, scan
 from taskengine.template.node import Action, Break, Continue, If, Pipeline, Range, Statement, Template, Text

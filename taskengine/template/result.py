@@ -5,8 +5,9 @@ Plain data. Must not know how templates are parsed or executed."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 from .connection import Connection, SocketConnection
 from .dial import Dial, TlsConnection, connect_tcp, connect_unix

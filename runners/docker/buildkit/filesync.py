@@ -14,10 +14,10 @@ import queue
 import threading
 import urllib.parse
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 from .ignore import IgnoreMatcher, tester
 from .tree import Entry, Selection, Tree

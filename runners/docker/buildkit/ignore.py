@@ -12,9 +12,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 #: Which patterns matched a folder or one of its parents, one bit a pattern; `step` hands it on to the folder's content.
 Marks = int

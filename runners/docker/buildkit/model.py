@@ -6,10 +6,11 @@ Must not know gRPC, sockets or the engine, so that it can be imported and compar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import BinaryIO
 
+from taskengine.lightclass import dataclass
 from taskengine.plainfile import Folder
 
 #: Gives user and secret for a registry host; Docker Hub is asked for as "docker.io". A token goes with an empty user.

@@ -11,10 +11,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, BinaryIO
 
 from taskengine.errors import InvalidInput, TaskEngineError
+from taskengine.lightclass import dataclass
 
 from . import filesync
 from .connection import SocketConnection

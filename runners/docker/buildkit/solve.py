@@ -10,9 +10,9 @@ import contextlib
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from taskengine.lightclass import dataclass
 from taskengine.runner import Cancel
 
 from .attrs import cache_exports, entitlements, exporter_attrs, frontend_attrs

@@ -10,11 +10,12 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import BinaryIO
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.plainfile import Folder, LeadsOut, TooLarge
 
 from . import archive

@@ -13,10 +13,11 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO, Protocol
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 from taskengine.plainfile import Folder, LeadsOut
 
 from .ignore import IgnoreMatcher, Marks

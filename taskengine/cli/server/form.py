@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskengine.cli.option import pair, read_text
 from taskengine.cli.source import NO_CONTEXT, STDIN
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 Document = dict[str, Any]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from taskengine.cli.server.quick import Quick, is_address, with_context
 from taskengine.cli.source import STDIN, read_file
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from taskengine.cli.option import TaskOptions
 from taskengine.cli.server.target import Target
 from taskengine.cli.source import DEFAULT_FILE, NO_CONTEXT, STDIN, Source
 from taskengine.errors import InvalidInput, InvalidTask, Problem, Unreachable
+from taskengine.lightclass import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 

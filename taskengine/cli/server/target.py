@@ -9,12 +9,13 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from taskengine.errors import InvalidInput
+from taskengine.lightclass import dataclass
 
 if TYPE_CHECKING:
     from taskengine.client.api import ServiceApi

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskengine.cli.view.clean import plain_text
+from taskengine.lightclass import dataclass
 from taskengine.runs.event import Event, RunStarted, StepFinished, StepProgress, StepRetrying, StepStarted
 from taskengine.runs.model import StepStatus
 

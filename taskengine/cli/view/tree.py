@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskengine.cli.view.state import RunState, StepState, TreeRow
 from taskengine.cli.view.words import listing, seconds
+from taskengine.lightclass import dataclass
 from taskengine.runs.model import StepStatus
 
 #: styles by name, as SGR parameters: the terminal's own sixteen colours, so that they fit its theme

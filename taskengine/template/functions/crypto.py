@@ -7,12 +7,12 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
+from taskengine.lightclass import dataclass
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.functions.date import now
 from taskengine.template.value import GoObject, from_bytes, to_bytes

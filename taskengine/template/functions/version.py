@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from taskengine.lightclass import dataclass
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import GoObject, Int64, wrap_int64
 
