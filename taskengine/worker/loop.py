@@ -19,6 +19,7 @@ from taskengine.client.transport import Gone, NotFound
 from taskengine.client.workers import LeasedRun, Registered, Registration, WorkerApi
 from taskengine.errors import RunnerError, TaskEngineError, Unreachable
 from taskengine.runner import Cancel
+from taskengine.runs.model import RunStatus
 from taskengine.worker.carry import Machine, carry_out
 from taskengine.worker.health import Checkup, Health
 from taskengine.worker.sender import Sender
@@ -28,8 +29,10 @@ from taskengine.worker.spool import Lease, Spool, alone, left_behind
 #: left: a lease is at least three heartbeats long, so two of them may always fail
 _MARGIN, _LAST_PART = 5.0, 1 / 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-#: seconds between two looks at the engine and the disk, and at the leases' ends
-_CHECKUP, _WATCH = 15.0, 1.0
+#: seconds between two looks at the engine and the disk: while all is well, and while it is not
+_CHECKUP, _CHECKUP_UNFIT = 15.0, 1.0
+#: seconds between two looks at the leases' ends
+_WATCH = 1.0
 
 _STOPPED = "the worker was stopped"
 
@@ -82,6 +85,7 @@ class WorkerLoop:
         self._stopping = threading.Event()
         self._draining = False
         self._canceled = False
+        self._doubts = self._dispelled = 0
         self._state = "starting"
         self._health = Health()
 
@@ -104,7 +108,9 @@ class WorkerLoop:
                 self._take()
         finally:
             self._wait_for_runs()
-            self._stopping.set()
+            with self._freed:
+                self._stopping.set()
+                self._freed.notify_all()
             for thread in threads:
                 thread.join(timeout=15)
             self._farewell()
@@ -224,7 +230,7 @@ class WorkerLoop:
         with self._freed:
             while not self._draining:
                 free = self._parts.about.capacity - len(self._runs)
-                if self._state == "ready" and free > 0:
+                if self._state == "ready" and self._doubts == self._dispelled and free > 0:
                     return free
                 self._freed.wait(1.0)
         return 0
@@ -261,6 +267,8 @@ class WorkerLoop:
         try:
             record = carry_out(running.leased, running.spool, self._parts.machine, running.cancel, self._parts.ambient)
             running.is_over = True
+            if record.status is RunStatus.ERROR:
+                self._doubt()
             self._parts.say(f"run {running.leased.run}: {record.status.value}")
             running.sender.finish()
         except RunnerError as error:  # the spool cannot be written: what was said is still sent
@@ -330,18 +338,32 @@ class WorkerLoop:
 
     # the machine
 
+    def _doubt(self) -> None:
+        """The machine may have failed a run: it takes no other before it was looked at again. An engine that is away
+        for a second must not be given the whole queue, and each of its runs an attempt less."""
+        with self._freed:
+            self._doubts += 1
+            self._freed.notify_all()
+
     def _look_again(self) -> None:
-        while not self._stopping.wait(_CHECKUP):
+        while not self._stopping.is_set():
+            with self._freed:
+                pause = _CHECKUP if self._state == "ready" else _CHECKUP_UNFIT
+                self._freed.wait_for(lambda: self._doubts > self._dispelled or self._stopping.is_set(), pause)
+                if self._stopping.is_set():
+                    return
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - there is a next time
                 self._parts.say(f"could not look at this machine: {type(error).__name__}: {error}")
+                self._stopping.wait(_CHECKUP_UNFIT)
 
     def _look(self) -> None:
+        doubts = self._doubts
         health = self._parts.checkup.look()
         state = "ready" if health.is_fit else "unfit"
         with self._freed:
-            self._health = health
+            self._health, self._dispelled = health, doubts
             changed, self._state = state != self._state, state
             self._freed.notify_all()
         if health.is_fit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,17 @@ class Service:
 class Life:
     """One life of a worker, in a thread. A run of it goes on until it is canceled."""
 
-    def __init__(self, service: Service, folder: Path, look: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(
+        self, service: Service, folder: Path, look: Callable[[], dict[str, Any]] = dict,
+        uploaded: Callable[[LeasedRun, Path, Cancel], None] | None = None,
+    ) -> None:  # fmt: skip
         self.folder = folder / "runs"
         self.running, self.stopped = threading.Event(), threading.Event()
         self.said: list[str] = []
         machine = Machine(
             runner=None,  # type: ignore[arg-type]
             contexts=lambda name, logins: self,  # type: ignore[arg-type,return-value]
-            uploaded=self._uploaded,
+            uploaded=uploaded or self._uploaded,
             platform=lambda: "linux/amd64",
         )
         self.loop = WorkerLoop(
@@ -216,6 +220,40 @@ def test_an_engine_that_hangs_holds_up_no_heartbeat(live: Callable[..., Life], m
         pass
     assert all(service.beats.acquire(timeout=10) for _ in range(3))
     let_go.set()
+    life.loop.drain()
+    assert life.ended()
+
+
+def test_after_a_run_that_the_machine_may_have_failed_none_is_taken_before_it_was_looked_at(
+    live: Callable[..., Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is away for a moment would be given the whole queue, and each run an attempt less."""
+    monkeypatch.setattr(loop_module, "_CHECKUP_UNFIT", 0.01)
+    over, gone, back, looked = threading.Event(), threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def look() -> dict[str, Any]:
+        if gone.is_set() and not back.is_set():
+            looked.release()
+            raise Unreachable("the engine is away")
+        return {}
+
+    def fail(leased: LeasedRun, into: Path, cancel: Cancel) -> None:
+        gone.set()
+        over.set()
+        raise Unreachable("the engine is away")
+
+    service = Service()
+    service.runs = [replace(LEASED, run=f"ca{number}") for number in range(1, 7)]
+    life = live(service, look=look, uploaded=fail)
+    assert over.wait(20)
+    assert all(looked.acquire(timeout=20) for _ in range(3))
+    assert len(service.runs) >= 4  # it takes two at once
+    back.set()
+    for _ in range(500):
+        if not service.runs:
+            break
+        assert service.beats.acquire(timeout=20)
+    assert not service.runs
     life.loop.drain()
     assert life.ended()
 
