@@ -96,6 +96,7 @@ the hook's secret. Anything but 2xx within 10 seconds is tried again, nine times
 _TITLES = {
     "tasks": "Tasks",
     "runs": "Runs",
+    "events": "Events",
     "uploads": "Routes of uploads",
     "tokens": "Tokens",
     "workers": "Workers",

@@ -54,6 +54,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from taskengine.service.duty import Duties, Duty
     from taskengine.service.store.signals import QUEUE
     from taskengine.service.web import Web, listen
+    from triggers.answers import Answers
     from triggers.processor import process_due
     from triggers.timers import Timers
 
@@ -62,6 +63,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(contextlib.closing(listen(options.host, options.port)))
         services = stack.enter_context(contextlib.closing(_services(options, using)))
+        services.triggers = Answers()
         _reseal(services, say)
         app = make_app(services)
         take_deliveries(app, services)

@@ -16,6 +16,7 @@ from taskengine.service.model import Document, Task
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, ledger, queue, secrets, tasks
 from taskengine.service.submission import Asked, Overrides, of_task
+from triggers import timers
 from triggers.match import judge
 from triggers.sourcecontrol import forge
 from triggers.sourcecontrol.address import same_repository
@@ -45,6 +46,9 @@ def process_due(services: Services, *, most: int = 20) -> int:
 
 def process(services: Services, event: ledger.Event) -> None:
     """Works on one event. Raises Unreachable; whatever is wrong with the event itself is its outcome."""
+    if event.source == "timer":
+        _again(services, event)
+        return
     try:
         parsed = read(event)
     except InvalidInput as error:
@@ -78,6 +82,22 @@ def read(event: ledger.Event) -> Parsed:
     """What an event says. Raises InvalidInput when it is not what its source sends."""
     known = forge(event.source)
     return known.parse(event.headers, event.body) if known else Ignored(reason="nobody reads this kind of event")
+
+
+def _again(services: Services, event: ledger.Event) -> None:
+    """A timer's event, which comes here only when somebody replays it."""
+
+    def work(conn: Connection) -> bool:
+        if not ledger.hold(conn, event.number):
+            return False
+        try:
+            return timers.again(services, conn, event)
+        except (InvalidInput, NotFound) as error:
+            ledger.settle(conn, event.number, "failed", error.message, now=services.now())
+            return False
+
+    if services.database.transact(work):
+        services.bell.tell("queue")
 
 
 def _settle(conn: Connection, event: ledger.Event, state: str, reason: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -99,25 +100,48 @@ class Timers:
         event, _ = ledger.record(
             conn, source="timer", task=task.name, headers={}, body=body, now=now, delivery=f"{name[:150]}@{at}"
         )
-        cause = {"kind": "timer", "event": event.number, "timerTriggerName": name, "scheduleOccurrence": at}
-        key = f"timer:{task.name}:{name}:{at}"
-        outcome, before = ledger.claim(conn, event.number, task=task.name, key=key, facts=cause, now=now)
-        if not outcome:
-            ledger.settle(conn, event.number, "ignored", before, now=now)
-            return ""
-        reason = f"the timer {name} was due at {at}"
-        try:
-            kept = secrets.get(conn, services.box, "task", task.name)
-            asked = Asked(owner=task.owner, now=now, cause=(cause,))
-            request, _ = of_task(
-                task, kept, Overrides(facts={"triggered_by": "Timer"}), asked, services.settings
-            )  # fmt: skip
-        except InvalidInput as error:
-            ledger.conclude(conn, outcome, "failed", error.message)
-            ledger.settle(conn, event.number, "failed", error.message, now=now)
-            return ""
-        run, _ = queue.enqueue(conn, request, now=now, box=services.box)
-        ticks.led_to(conn, task.name, name, instant, run.id)
-        ledger.conclude(conn, outcome, "queued", reason, run=run.id)
-        ledger.settle(conn, event.number, "queued", f"{run.id}: {reason}", now=now)
-        return run.id
+        return _queue(services, conn, event.number, task, Instant(timer=name, at=at), now)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instant:
+    """A timer's name, and when it was due (RFC 3339)."""
+
+    timer: str
+    at: str
+
+
+def again(services: Services, conn: Connection, event: ledger.Event) -> bool:
+    """Work on a timer's event anew, which somebody replayed. Whether a run was queued. Raises InvalidInput for an event
+    that is no timer's, and NotFound when its task is gone."""
+    try:
+        said = json.loads(event.body)
+        instant = Instant(timer=str(said["timer"]), at=str(said["instant"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput("this is no event of a timer") from error
+    task = tasks.get(conn, event.task)
+    return bool(_queue(services, conn, event.number, task, instant, services.now()))
+
+
+def _queue(services: Services, conn: Connection, event: int, task: Task, instant: Instant, now: datetime) -> str:
+    """The run of an instant, with the outcome that tells of it; empty when it cannot be queued."""
+    cause = {"kind": "timer", "event": event, "timerTriggerName": instant.timer, "scheduleOccurrence": instant.at}
+    key = f"timer:{task.name}:{instant.timer}:{instant.at}"
+    outcome, before = ledger.claim(conn, event, task=task.name, key=key, facts=cause, now=now)
+    if not outcome:
+        ledger.settle(conn, event, "ignored", before, now=now)
+        return ""
+    reason = f"the timer {instant.timer} was due at {instant.at}"
+    try:
+        kept = secrets.get(conn, services.box, "task", task.name)
+        asked = Asked(owner=task.owner, now=now, cause=(cause,))
+        request, _ = of_task(task, kept, Overrides(facts={"triggered_by": "Timer"}), asked, services.settings)
+    except InvalidInput as error:
+        ledger.conclude(conn, outcome, "failed", error.message)
+        ledger.settle(conn, event, "failed", error.message, now=now)
+        return ""
+    run, _ = queue.enqueue(conn, request, now=now, box=services.box)
+    ticks.led_to(conn, task.name, instant.timer, datetime.fromisoformat(instant.at), run.id)
+    ledger.conclude(conn, outcome, "queued", reason, run=run.id)
+    ledger.settle(conn, event, "queued", f"{run.id}: {reason}", now=now)
+    return run.id

@@ -154,8 +154,9 @@ class ServiceApi:
 
     # everything else is asked for by its path
 
-    def list(self, *path: str, filters: Mapping[str, Any] | None = None) -> Iterator[Document]:
-        return self._all(*path, filters=filters)
+    def list(self, *path: str, filters: Mapping[str, Any] | None = None, top: int | None = None) -> Iterator[Document]:
+        """The entries of a list; `top` of them, or all."""
+        return self._all(*path, filters=filters, top=top)
 
     def _one(self, *path: str) -> Document:
         found: Document = self.to.get(*path)

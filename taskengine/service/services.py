@@ -18,11 +18,13 @@ from taskengine.service.store.feeds import Feeds
 from taskengine.service.store.retention import Rules
 from taskengine.service.store.secrets import SecretBox
 from taskengine.service.store.uploads import UploadFolder
+from taskengine.service.triggering import Triggering
 
 
 @dataclass(kw_only=True)
 class Services:
-    """`data` is the service's data folder. `draining` is true once no run is to be given to workers any more."""
+    """`data` is the service's data folder. `draining` is true once no run is to be given to workers any more.
+    `triggers` is who answers what only triggers know; None where the service was put together without them."""
 
     database: Database
     box: SecretBox = field(repr=False)
@@ -33,6 +35,7 @@ class Services:
     settings: ServerSettings = field(default_factory=ServerSettings)
     bell: Bell = field(default_factory=Bell)
     draining: bool = False
+    triggers: Triggering | None = None
 
     def now(self) -> datetime:
         return self.ambient.now()

@@ -16,6 +16,7 @@ from taskengine.service.store import secrets
 from taskengine.serving import take_deliveries
 from tests.service.api.support import Api, encoded
 from tests.triggers.support import all_runs, deliver, events, make
+from triggers.answers import Answers
 from triggers.approval import approve, refuse
 from triggers.processor import process_due
 
@@ -125,3 +126,16 @@ def test_a_task_that_pushes_is_told_that_a_strangers_commit_may_not(api: Api) ->
     assert "is not allowed on this server" in event.reason
     with pytest.raises((Conflict, InvalidInput)):
         approve(api.services, ANN, event.number)
+
+
+def test_it_is_decided_over_the_api_once(api: Api) -> None:
+    api.services.triggers = Answers()
+    number = waiting(api)
+    assert api.reader.post(f"/events/{number}/approve").status_code == 403
+    for _ in range(2):
+        answer = api.developer.post(f"/events/{number}/approve")
+        assert (answer.status_code, answer.json()["outcomes"][0]["run"]) == (200, "ca1"), answer.text
+    assert len(all_runs(api.services)) == 1
+    answer = api.operator.post(f"/events/{number}/refuse", {"reason": "too late"})
+    assert answer.status_code == 409
+    assert "does not wait" in answer.json()["detail"]

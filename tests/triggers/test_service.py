@@ -185,6 +185,28 @@ def test_a_time_zone_that_this_machine_has_not_stops_no_other_timer(database: Da
     assert len(timers.tick()) == 1
 
 
+def test_a_timers_event_that_is_replayed_queues_its_run_again(database: Database, tmp_path: Path) -> None:
+    clock = Clock()
+    timed(database)
+    services = clock.services(database, tmp_path)
+    timers = Timers(services)
+    timers.tick()
+    clock.at = AT + timedelta(minutes=10, seconds=2)
+    assert timers.tick() == ["ca1"]
+    with database.write() as conn:
+        ledger.replay(conn, 1, now=clock.at)
+    process_due(services)
+    first, second = all_runs(services)
+    assert second.cause == first.cause
+    (event,) = events(services)
+    assert (event.state, event.reason) == ("queued", "ca2: the timer t was due at 2026-11-24T12:10:00Z")
+    with database.write() as conn:
+        tasks.delete(conn, "web")
+        ledger.replay(conn, 1, now=clock.at)
+    process_due(services)
+    assert events(services)[0].state == "failed"
+
+
 @pytest.mark.parametrize(
     ("policy", "away", "expected"),
     [("once", 45, 1), ("once", 3000, 1), ("skip", 45, 0), ("all", 45, 4), ("skip", 11, 1), ("all", 60 * 24 * 30, 100)],

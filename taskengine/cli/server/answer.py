@@ -19,6 +19,7 @@ TASK = ("NAME", "PLATFORM", "STATUS", "SOURCE REPOSITORY", "TRIGGERS")
 RUN = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURATION")
 TIMER = ("NAME", "SCHEDULE", "STATUS", "TIME ZONE")
 CREDENTIAL = ("LOGIN SERVER", "USER NAME", "KIND")
+EVENT = ("EVENT", "SOURCE", "TASK", "STATE", "RECEIVED", "REASON")
 TOKEN = ("ID", "NAME", "ROLE", "SCOPES", "CREATED", "EXPIRES")
 
 #: a table for lists, JSON for one thing, as `az` prints them
@@ -90,6 +91,17 @@ def credential_row(entry: tuple[str, Mapping[str, Any]]) -> Row:
     host, login = entry
     name, password = login.get("userName") or {}, login.get("password") or {}
     return (host, str(name.get("value") or ""), str(password.get("type") or name.get("type") or "Opaque"))
+
+
+def event_row(event: Mapping[str, Any]) -> Row:
+    return (
+        str(event["number"]),
+        event["source"],
+        event.get("task") or "",
+        event["state"],
+        time_text(event["received"]),
+        event.get("reason") or "",
+    )
 
 
 def token_row(token: Mapping[str, Any]) -> Row:

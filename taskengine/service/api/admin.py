@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets as random
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
 from taskengine.errors import InvalidInput
@@ -13,7 +13,7 @@ from taskengine.runs.model import RunStatus
 from taskengine.service import delivery
 from taskengine.service.api import view
 from taskengine.service.api.access import V1
-from taskengine.service.api.ask import Cursor, Id, Top, moment
+from taskengine.service.api.ask import Cursor, Id, Number, Top, moment
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
 from taskengine.service.api.schema.admin import (
     AuditList,
@@ -39,8 +39,6 @@ from taskengine.service.store.runs import Filter
 from taskengine.service.store.signals import QUEUE
 
 router = APIRouter(prefix=V1)
-
-Number = Annotated[int, Path(ge=1, le=2**53)]
 
 
 @router.get("/version", tags=["service"], responses=documented(), response_model=VersionView, summary="Who am I, here")

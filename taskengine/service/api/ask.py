@@ -21,6 +21,7 @@ ID = r"^[a-z0-9]{1,32}$"
 TaskName = Annotated[str, Path(pattern=NAME, max_length=50)]
 RunId = Annotated[str, Path(pattern=ID)]
 Id = Annotated[str, Path(pattern=ID)]
+Number = Annotated[int, Path(ge=1, le=2**53)]
 Top = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="nextCursor of the page before.")]
 #: what a route that queues answers to a request that it has heard before

@@ -76,6 +76,7 @@ def list_runs(
         owner=owner,
         archived=archived,
         scopes=caller.scopes,
+        own=caller.name,
     )
     return _page(services, wanted, top, cursor)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from taskengine.errors import Problem
 from taskengine.service.api.problem import problem_json
+from taskengine.service.events import ShownEvent
 from taskengine.service.model import Document, Run, Task, Token, Worker
 from taskengine.service.queueing import Spot
 from taskengine.service.runs import Shown
 from taskengine.service.store.audit import Entry
 from taskengine.service.store.hooks import Delivery, Hook
+from taskengine.service.store.ledger import Event
 from taskengine.service.store.retention import Loss
 from taskengine.service.store.uploads import Upload
 
@@ -20,6 +23,14 @@ from taskengine.service.store.uploads import Upload
 _TRIGGERS = {
     "timer": "timerTrigger", "push": "sourceTrigger", "tag": "sourceTrigger", "pullRequest": "sourceTrigger",
     "imageUpdate": "imageUpdateTrigger",
+}  # fmt: skip
+#: what ACR's records of triggers hold; whatever else we know stays in the cause
+_FIELDS = {
+    "timerTrigger": ("timerTriggerName", "scheduleOccurrence"),
+    "sourceTrigger": (
+        "id", "eventType", "commitId", "pullRequestId", "repositoryUrl", "branchName", "providerType",
+    ),
+    "imageUpdateTrigger": ("id", "timestamp", "images"),
 }  # fmt: skip
 
 
@@ -85,7 +96,8 @@ def run(
         out["agentConfiguration"] = {"cpu": cpu}
     if trigger:
         given = first.get(trigger)
-        out[trigger] = given if isinstance(given, dict) else {k: v for k, v in first.items() if k != "kind"}
+        told = given if isinstance(given, dict) else first
+        out[trigger] = {name: None if told.get(name) == "" else told.get(name) for name in _FIELDS[trigger]}
     if detail is not None:
         out["steps"] = [
             {"id": s.id, "status": s.status, **(s.record or {}), "logSize": s.log_size} | {"status": s.status}
@@ -188,6 +200,43 @@ def audit(found: Entry) -> dict[str, Any]:
         "object": found.object,
         "detail": dict(found.detail),
     }
+
+
+def event(found: Event) -> dict[str, Any]:
+    return {
+        "number": found.number,
+        "source": found.source,
+        "task": found.task or None,
+        "delivery": found.delivery,
+        "received": time(found.received),
+        "state": found.state,
+        "reason": found.reason,
+        "attempts": found.attempts,
+        "done": time(found.done),
+    }
+
+
+def shown_event(found: ShownEvent) -> dict[str, Any]:
+    out = event(found.event) | {
+        "outcomes": [
+            {
+                "task": one.task or None, "state": one.state, "reason": one.reason, "run": one.run or None,
+                "facts": dict(one.facts), "at": time(one.at),
+            }
+            for one in found.outcomes
+        ],
+        "history": [
+            {"at": time(one.at), "actor": one.actor, "action": one.action, "detail": one.detail}
+            for one in found.history
+        ],
+        "headers": dict(found.event.headers) if found.open else None,
+    }  # fmt: skip
+    if found.open:
+        try:
+            out["body"] = found.event.body.decode()
+        except UnicodeDecodeError:
+            out["bodyBase64"] = base64.b64encode(found.event.body).decode()
+    return out
 
 
 def losses(found: Iterable[Loss], *, dry_run: bool) -> dict[str, Any]:

@@ -47,6 +47,12 @@ def page(
     return found[:top], str(found[top - 1].number) if len(found) > top else None
 
 
+def about(conn: Connection, object_: str, *, actions: str) -> list[Entry]:
+    """What was done to one thing, the oldest first, of the actions that begin so."""
+    mine = (audit.c.object == object_, audit.c.action.startswith(actions, autoescape=True))
+    return [Entry(**row._asdict()) for row in conn.execute(select(audit).where(*mine).order_by(audit.c.number))]
+
+
 def prune(conn: Connection, *, now: datetime, keep: timedelta) -> int:
     """Forgets entries that are older. Returns how many."""
     return conn.execute(audit.delete().where(audit.c.at < now - keep)).rowcount

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from taskengine.errors import Conflict, NotFound
 from taskengine.service.model import Document
 from taskengine.service.store.rows import clean, place_of_cursor
 from taskengine.service.store.tables import event_outcomes, events, heads, timers_fired
+from taskengine.service.store.tasks import matches
 
 #: how long after each failure an event is tried again; after the last it has failed
 PAUSES = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800))
@@ -55,6 +56,19 @@ class Event:
     reason: str
     attempts: int
     done: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which events; what is None or empty leaves out none. `task` and the patterns of `scopes` fit an event that came
+    for such a task, and one that led to something for it. `since` and `until` bound when it came."""
+
+    state: str | None = None
+    task: str | None = None
+    source: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    scopes: tuple[str, ...] = ()
 
 
 def record(
@@ -145,8 +159,13 @@ def get(conn: Connection, number: int) -> Event:
     """Raises NotFound."""
     row = conn.execute(select(events).where(events.c.number == number)).first()
     if row is None:
-        raise NotFound(f"there is no event {number}", hint="events are kept for 30 days after they were done")
+        raise absent(number)
     return _event(row)
+
+
+def absent(number: int) -> NotFound:
+    """The error for an event that is not there, or not for the caller."""
+    return NotFound(f"there is no event {number}", hint="acr-task events list shows them; they are kept for 30 days")
 
 
 def outcomes(conn: Connection, number: int) -> list[Outcome]:
@@ -168,18 +187,40 @@ def waiting(conn: Connection, number: int) -> list[tuple[int, str]]:
 
 
 def page(
-    conn: Connection, *, top: int = 15, cursor: str | None = None, state: str | None = None, task: str | None = None,
-    source: str | None = None,
+    conn: Connection, wanted: Wanted = Wanted(), *, top: int = 15, cursor: str | None = None,
 ) -> tuple[list[Event], str | None]:  # fmt: skip
-    """The newest first, and the cursor of the next page. Raises InvalidInput for a cursor that is none."""
-    statement = select(events).order_by(events.c.number.desc()).limit(top + 1)
-    for column, wanted in ((events.c.state, state), (events.c.task, task), (events.c.source, source)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
+    """The newest first, without their bodies, and the cursor of the next page. Raises InvalidInput for a cursor that is
+    none."""
+    statement = (
+        select(*(column for column in events.c if column.name != "body"))
+        .order_by(events.c.number.desc())
+        .limit(top + 1)
+    )
+    for column, value in ((events.c.state, wanted.state), (events.c.source, wanted.source)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if wanted.task is not None:
+        statement = statement.where(_about(events.c.task == wanted.task, event_outcomes.c.task == wanted.task))
+    if wanted.since is not None:
+        statement = statement.where(events.c.received >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(events.c.received <= wanted.until)
+    if wanted.scopes:
+        statement = statement.where(
+            _about(
+                matches(conn, events.c.task, wanted.scopes), matches(conn, event_outcomes.c.task, wanted.scopes)
+            )
+        )  # fmt: skip
     if cursor:
         statement = statement.where(events.c.number < place_of_cursor(cursor))
     found = [_event(row) for row in conn.execute(statement)]
     return found[:top], str(found[top - 1].number) if len(found) > top else None
+
+
+def _about(event: ColumnElement[bool], outcome: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The event itself is such a one, or one of its outcomes is."""
+    mine = select(event_outcomes.c.number).where(event_outcomes.c.event == events.c.number, outcome)
+    return or_(event, mine.exists())
 
 
 def replay(conn: Connection, number: int, *, now: datetime) -> Event:
@@ -208,4 +249,5 @@ def digest(key: str) -> str:
 
 
 def _event(row: Row[Any]) -> Event:
-    return Event(**{name: getattr(row, name) for name in Event.__slots__})
+    found: dict[str, Any] = {name: getattr(row, name, b"") for name in Event.__slots__}
+    return Event(**found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from taskengine.errors import NotFound
 from taskengine.registry.reference import ImageReference
@@ -25,7 +25,8 @@ from taskengine.service.store.tasks import matches
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
     """Which runs; what is None or empty leaves out none. `image` is a reference, whose tag or digest counts when it has
-    one. `since` and `until` bound when a run was queued. `scopes` are patterns of task names."""
+    one. `since` and `until` bound when a run was queued. `scopes` are patterns of task names; with them, of the runs
+    without a task those of the owner `own` are meant."""
 
     task: str | None = None
     statuses: tuple[RunStatus, ...] = ()
@@ -36,6 +37,7 @@ class Filter:
     owner: str | None = None
     archived: bool | None = None
     scopes: tuple[str, ...] = ()
+    own: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +222,8 @@ def _conditions(conn: Connection, wanted: Filter, lead: str) -> list[ColumnEleme
     if wanted.archived is not None:
         where.append(c.archived == wanted.archived)
     if wanted.scopes:
-        where.append(matches(conn, c.task, wanted.scopes))
+        bound = and_(c.task != "", matches(conn, c.task, wanted.scopes))
+        where.append(or_(bound, and_(c.task == "", c.owner == wanted.own)))
     return where
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from taskengine.service.model import Role
-from tests.service.api.support import TEXT, Api, Hand, begun, ended, inline
+from taskengine.service.store import queue
+from tests.service.api.support import BOX, TEXT, Api, Hand, begun, ended, inline
+from tests.service.support import request
 
 
 def quick(api: Api, **more: Any) -> dict[str, Any]:
@@ -223,3 +225,41 @@ def test_a_scoped_token_has_its_own_quick_runs_to_itself(api: Api) -> None:
     assert mine.get(f"/runs/{run}").status_code == 200
     assert other.get(f"/runs/{run}").status_code == 404
     assert api.reader.get(f"/runs/{run}").status_code == 200
+    assert [one["runId"] for one in mine.get("/runs").json()["value"]] == [run]
+    assert other.get("/runs").json()["value"] == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "name", "fields"),
+    [
+        (
+            {"kind": "timer", "event": 3, "timerTriggerName": "t1", "scheduleOccurrence": "2026-11-24T03:00:00Z"},
+            "timerTrigger",
+            {"timerTriggerName": "t1", "scheduleOccurrence": "2026-11-24T03:00:00Z"},
+        ),
+        (
+            {"kind": "pullRequest", "event": 4, "id": "d1", "eventType": "pullrequest", "commitId": "c0ffee",
+             "pullRequestId": "7", "repositoryUrl": "https://github.com/octo/web", "branchName": "main",
+             "providerType": "Github"},
+            "sourceTrigger",
+            {"id": "d1", "eventType": "pullrequest", "commitId": "c0ffee", "pullRequestId": "7",
+             "repositoryUrl": "https://github.com/octo/web", "branchName": "main", "providerType": "Github"},
+        ),
+        (
+            {"kind": "imageUpdate", "event": 5, "imageUpdateTrigger": {"id": "5", "timestamp": "T", "images": []}},
+            "imageUpdateTrigger",
+            {"id": "5", "timestamp": "T", "images": []},
+        ),
+    ],
+    ids=["timer", "source", "image"],
+)  # fmt: skip
+def test_a_run_has_acrs_record_of_what_triggered_it(
+    api: Api, cause: dict[str, Any], name: str, fields: dict[str, Any]
+) -> None:
+    retry = {"kind": "retry", "attempt": 1, "message": "the worker went"}
+    with api.services.database.write() as conn:
+        queue.enqueue(conn, request(cause=(retry, cause)), now=api.services.now(), box=BOX)
+    shown = api.reader.get("/runs/ca1").json()
+    assert shown[name] == fields
+    assert {key for key in shown if key.endswith("Trigger")} == {name}
+    assert api.reader.get("/runs").json()["value"][0][name] == fields

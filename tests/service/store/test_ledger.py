@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from taskengine.errors import Conflict, NotFound
-from taskengine.service.store import Connection, ledger
+from taskengine.service.store import Connection, ledger, repeats
 from taskengine.service.store.database import Database
 from tests.service.support import AT, later
 
@@ -91,8 +92,8 @@ def test_events_are_listed_the_newest_first_by_state_task_and_source(database: D
         numbers = [record(conn, f"d{n}", "web" if n % 2 else "api")[0].number for n in range(5)]
         found, cursor = ledger.page(conn, top=2)
         rest, end = ledger.page(conn, top=9, cursor=cursor)
-        of_web, _ = ledger.page(conn, task="web", state="received", source="github")
-        assert ledger.page(conn, state="failed")[0] == []
+        of_web, _ = ledger.page(conn, ledger.Wanted(task="web", state="received", source="github"))
+        assert ledger.page(conn, ledger.Wanted(state="failed"))[0] == []
     assert [one.number for one in (*found, *rest)] == numbers[::-1]
     assert end is None
     assert {one.task for one in of_web} == {"web"}
@@ -106,3 +107,32 @@ def test_old_events_go_with_their_outcomes_and_open_ones_stay(database: Database
         assert ledger.prune(conn, before=later(1)) == 1
         assert ledger.outcomes(conn, old) == []
         assert ledger.get(conn, still_open).state == "received"
+
+
+def test_events_are_found_by_what_they_led_to_and_by_when_they_came(database: Database) -> None:
+    def found(**wanted: Any) -> list[int]:
+        return [one.number for one in ledger.page(conn, ledger.Wanted(**wanted))[0]]
+
+    with database.write() as conn:
+        web, api = record(conn, task="web-a")[0].number, record(conn, task="api")[0].number
+        shared, _ = ledger.record(conn, source="registry", task="", headers={}, body=b"{}", now=later(60))
+        ledger.note(conn, shared.number, task="web-a", state="ignored", reason="no", facts={}, now=AT)
+        assert found(task="web-a") == [shared.number, web]
+        assert found(scopes=("web-*",)) == [shared.number, web]
+        assert found(scopes=("api", "x")) == [api]
+        assert found(since=later(1)) == [shared.number]
+        assert found(until=later(1), state="received") == [api, web]
+
+
+def test_a_key_of_an_event_is_new_once_and_goes_with_time(database: Database) -> None:
+    def first(key: str, fingerprint: str = "replay:1") -> bool:
+        return repeats.first(conn, owner="ann", key=key, fingerprint=fingerprint, event=1, now=AT)
+
+    with database.write() as conn:
+        assert (first("k"), first("k"), first(""), first("")) == (True, False, True, True)
+        with pytest.raises(Conflict):
+            first("k", "replay:2")
+        repeats.prune(conn, before=AT)
+        assert not first("k")
+        repeats.prune(conn, before=later(1))
+        assert first("k", "replay:2")

@@ -60,6 +60,7 @@ def ids(database: Database, wanted: Filter) -> list[str]:
         (Filter(scopes=("db?x", "nothing")), "531"),
         (Filter(scopes=("W*",)), ""),
         (Filter(scopes=("d_-x", "w%b", "[w]eb")), ""),
+        (Filter(scopes=("w*",), own="ann"), "642"),
         (Filter(image="reg.example/team/app"), "41"),
         (Filter(image="team/app"), "41"),
         (Filter(image="team/app:v1"), "1"),
@@ -74,6 +75,14 @@ def ids(database: Database, wanted: Filter) -> list[str]:
 )  # fmt: skip
 def test_a_filter_leaves_what_is_wanted_newest_first(history: Database, wanted: Filter, found: str) -> None:
     assert ids(history, wanted) == [f"ca{digit}" for digit in found]
+
+
+def test_who_is_bound_to_some_tasks_finds_the_own_runs_that_have_none(history: Database) -> None:
+    with history.write() as conn:
+        enqueue(conn, "ann", now=later(20))
+        enqueue(conn, "bob", now=later(21))
+    assert ids(history, Filter(scopes=("w*",), own="ann")) == ["ca7", "ca6", "ca4", "ca2"]
+    assert ids(history, Filter(scopes=("*",), own="bob"))[:2] == ["ca8", "ca6"]
 
 
 @pytest.mark.parametrize(

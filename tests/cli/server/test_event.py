@@ -1,0 +1,92 @@
+"""`acr-task events` against a real service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from taskengine.service.store import ledger
+from tests.cli.conftest import Outcome
+from tests.cli.server.conftest import Server
+
+Cli = Callable[..., Outcome]
+AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def came(server: Server, state: str, reason: str, *, run: str = "") -> int:
+    with server.services.database.write() as conn:
+        event, _ = ledger.record(conn, source="github", task="web", headers={}, body=b'{"a": 1}', now=AT)
+        facts = {"kind": "push", "event": event.number, "commitId": "c0ffee", "branchName": "main"}
+        outcome, _ = ledger.claim(conn, event.number, task="web", key=f"{event.number}", facts=facts, now=AT)
+        ledger.conclude(conn, outcome, state, reason, run=run)
+        ledger.settle(conn, event.number, state, reason, now=AT)
+    return event.number
+
+
+def test_events_are_listed_in_columns(cli: Cli, logged_in: Server) -> None:
+    came(logged_in, "ignored", "the trigger is disabled")
+    came(logged_in, "queued", "ca1: a push to main", run="ca1")
+    head, first, second = cli("events", "list").out.splitlines()
+    assert head.split() == ["EVENT", "SOURCE", "TASK", "STATE", "RECEIVED", "REASON"]
+    assert first.split()[:5] == ["2", "github", "web", "queued", "2026-11-24T12:00:00Z"]
+    assert second.endswith("the trigger is disabled")
+    assert len(json.loads(cli("events", "list", "--state", "ignored", "-o", "json").out)) == 1
+    assert cli("events", "list", "--top", "1", "-n", "web", "-o", "tsv").out.count("\n") == 1
+
+
+def test_an_event_is_shown_in_words_and_whole_as_data(cli: Cli, logged_in: Server) -> None:
+    number = came(logged_in, "queued", "ca1: a push to main", run="ca1")
+    done = cli("events", "show", str(number))
+    assert done == Outcome(
+        0,
+        "event 1 from github for web, received 2026-11-24T12:00:00Z\n"
+        "  queued: ca1: a push to main\n"
+        "  web: queued as ca1, ca1: a push to main\n"
+        "    branchName: main\n"
+        "    commitId: c0ffee\n",
+        "",
+    )
+    assert json.loads(cli("events", "show", "1", "-o", "json").out)["body"] == '{"a": 1}'
+    assert cli("events", "show", "99").code == 2
+    assert "there is no event 99" in cli("events", "show", "99").err
+
+
+def test_an_event_is_replayed_and_says_so_later(cli: Cli, logged_in: Server) -> None:
+    number = came(logged_in, "failed", "away")
+    done = cli("events", "replay", str(number))
+    assert (done.code, done.err) == (0, f"event {number} is worked on again\n")
+    assert cli("events", "replay", str(number)).code == 2
+    assert "\n  replay by admin-" in cli("events", "show", str(number)).out
+
+
+class Decisions:
+    def __init__(self) -> None:
+        self.refused: list[tuple[int, str]] = []
+
+    def approve(self, services: Any, caller: Any, number: int) -> None:
+        del caller
+        with services.database.write() as conn:
+            ledger.note(conn, number, task="web", state="waiting", reason="away", facts={}, now=AT)
+            if number == 1:
+                outcome, _ = ledger.claim(conn, number, task="web", key="now", facts={}, now=AT)
+                ledger.conclude(conn, outcome, "queued", "approved", run="ca7")
+
+    def refuse(self, services: Any, caller: Any, number: int, *, reason: str) -> None:
+        del services, caller
+        self.refused.append((number, reason))
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_what_waits_is_approved_or_refused(cli: Cli, idle: Server) -> None:
+    idle.services.triggers = decisions = Decisions()
+    one, two = came(idle, "waiting", "a fork"), came(idle, "waiting", "a fork")
+    assert cli("events", "approve", str(one)) == Outcome(0, "ca7\n", "")
+    done = cli("events", "approve", str(two))
+    assert done.code == 2
+    assert "started nothing" in done.err
+    assert cli("events", "refuse", str(two), "--reason", "not ours").err == f"event {two} is refused\n"
+    assert decisions.refused == [(two, "not ours")]

@@ -1,0 +1,17 @@
+"""What the service's API asks of the triggers, in one object: it is handed to the service when that is put together."""
+
+from __future__ import annotations
+
+from taskengine.service.caller import Caller
+from taskengine.service.services import Services
+from triggers import approval
+
+
+class Answers:
+    """Keeps nothing; `taskengine/service/triggering.py` says what each is for."""
+
+    def approve(self, services: Services, caller: Caller, number: int) -> None:
+        approval.approve(services, caller, number)
+
+    def refuse(self, services: Services, caller: Caller, number: int, *, reason: str) -> None:
+        approval.refuse(services, caller, number, reason=reason)
