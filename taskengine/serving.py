@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from taskengine.service.services import Services
     from taskengine.wiring import Settings
     from taskengine.workerparts import EmbeddedWorker
+    from triggers.refusals import Refusals
 
 Say = Callable[[str], None]
 
@@ -56,6 +57,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from taskengine.service.web import Web, listen
     from triggers.answers import Answers
     from triggers.processor import process_due
+    from triggers.refusals import Refusals
     from triggers.timers import Timers
 
     _check_tls(options, say)
@@ -66,7 +68,8 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         services.triggers = Answers()
         _reseal(services, say)
         app = make_app(services)
-        take_deliveries(app, services)
+        refusals = Refusals(services)
+        take_deliveries(app, services, refusals)
         web = Web(app, trusted_proxies=services.settings.trusted_proxies)
         web.add(public, certificate=options.tls_cert, key=options.tls_key)
         address = inner = _address(options, public)
@@ -81,6 +84,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         said = stack.enter_context(_Signals())
         triggering = (
             Duty("events", 0.5, lambda: process_due(services)),
+            Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
         )
         stack.enter_context(Duties(services, *triggering))
@@ -110,20 +114,23 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def take_deliveries(app: FastAPI, services: Services) -> None:
+def take_deliveries(app: FastAPI, services: Services, refusals: Refusals | None = None) -> None:
     """Adds `/hooks/FORGE/TASK`, where forges deliver: it needs no token, for each delivery proves whom it is from. The
-    answer is 202 when the event is kept; 200 when this delivery came before."""
+    answer is 202 when the event is kept; 200 when this delivery came before. `refusals` counts what nobody believes."""
     from fastapi import Request
     from fastapi.responses import JSONResponse
     from starlette.concurrency import run_in_threadpool
 
+    from taskengine.service.api.limit import Intake
     from triggers.intake import receive
 
+    intake = Intake()
+
     async def deliver(request: Request) -> JSONResponse:
-        body = await request.body()
+        body = await intake.read(request.stream())
         names = request.path_params
         number, new = await run_in_threadpool(
-            receive, services, names["forge"], names["task"], dict(request.headers), body
+            receive, services, names["forge"], names["task"], dict(request.headers), body, refusals
         )
         return JSONResponse({"event": number, "new": new}, status_code=202 if new else 200)
 

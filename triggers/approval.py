@@ -24,7 +24,7 @@ def approve(services: Services, caller: Caller, number: int) -> list[Run]:
     def work(conn: Connection) -> list[Run]:
         event, held = _held(conn, caller, number)
         task = tasks.get(conn, event.task)
-        parsed = read(event)
+        parsed = read(event, task.document)
         now = services.now()
         asked_at = now.isoformat().replace("+00:00", "Z")
         made = []

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggers.patterns import chosen
-from triggers.sourcecontrol.address import canonical
+from triggers.sourcecontrol.address import canonical, same_repository
 from triggers.sourcecontrol.model import Kind, SourceEvent
 
 #: in a commit's message, or a pull request's title
-_SKIP = re.compile(r"\[(skip ci|ci skip|no ci|skip acr)\]", re.IGNORECASE)
+_SKIP = re.compile(r"\[(skip ci|ci skip|no ci|skip acr)\]|\*\*\*NO_CI\*\*\*", re.IGNORECASE)
 #: where neither the trigger nor the context names a branch
 _USUAL = ("main", "master")
 _WANTED_AS = {Kind.PUSH: "commit", Kind.PULL_REQUEST: "pullrequest"}
@@ -55,6 +55,8 @@ def _objections(trigger: Mapping[str, Any], step: Mapping[str, Any], event: Sour
     repository = trigger.get("sourceRepository") or {}
     filters = trigger.get("filters") or {}
     url = repository.get("repositoryUrl") or step.get("contextPath") or ""
+    if not same_repository(url, step.get("contextPath") or ""):
+        step = {}  # the context is another repository, and says nothing of this one's branches and folders
     yield "" if trigger.get("status", "Enabled") == "Enabled" else "the trigger is disabled"
     yield _other_repository(url, event)
     yield _other_event(trigger, filters, event)

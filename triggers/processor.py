@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from taskengine.errors import InvalidInput, NotFound, TaskEngineError
 from taskengine.service.model import Document, Task
@@ -20,6 +21,7 @@ from triggers import timers
 from triggers.match import judge
 from triggers.sourcecontrol import forge
 from triggers.sourcecontrol.address import same_repository
+from triggers.sourcecontrol.generic import Generic
 from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
 
 _log = logging.getLogger("triggers.processor")
@@ -50,7 +52,12 @@ def process(services: Services, event: ledger.Event) -> None:
         _again(services, event)
         return
     try:
-        parsed = read(event)
+        with services.database.read() as conn:
+            document = tasks.get(conn, event.task).document
+    except NotFound:
+        document = {}
+    try:
+        parsed = read(event, document)
     except InvalidInput as error:
         why = error.message
         services.database.transact(lambda conn: _settle(conn, event, "failed", why, services.now()))
@@ -78,9 +85,12 @@ def process(services: Services, event: ledger.Event) -> None:
         services.bell.tell("queue")
 
 
-def read(event: ledger.Event) -> Parsed:
-    """What an event says. Raises InvalidInput when it is not what its source sends."""
+def read(event: ledger.Event, document: Mapping[str, Any]) -> Parsed:
+    """What an event says to a task. Raises InvalidInput when it is not what its source sends."""
     known = forge(event.source)
+    if isinstance(known, Generic):
+        triggers = (document.get("trigger") or {}).get("sourceTriggers") or ()
+        known = Generic(next((one["mapping"] for one in triggers if one.get("mapping")), {}))
     return known.parse(event.headers, event.body) if known else Ignored(reason="nobody reads this kind of event")
 
 

@@ -31,6 +31,7 @@ class ServerSettings:
     queued_days: int = 7
     largest_body: int = 4 * MIB
     largest_chunk: int = 64 * MIB
+    largest_delivery: int = 25 * MIB
     largest_upload: int = 4096 * MIB
     upload_hours: int = 24
     failed_logins: int = 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,12 +21,18 @@ from taskengine.service.document import InvalidDocument
 from taskengine.service.schedule import parse_schedule
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.model import SecretSpec
+from taskengine.taskspec.report import did_you_mean
 
 #: below a folder that cannot be: no file of the service's machine is beside a stranger's text
 _NOWHERE = "/dev/null/"
 _UNREADABLE_ALIASES = "E212"
 
 Fault = tuple[str, str]
+
+#: what a source trigger can filter by
+FILTERS = ("branches", "tags", "paths", "authors")
+#: what a mapping can say of where it stands in a generic delivery
+MAPPED = ("repository", "ref", "commit", "before", "author", "sender", "message", "paths", "delivery")
 
 
 def check_document(document: Mapping[str, Any]) -> None:
@@ -153,9 +159,32 @@ def _trigger_faults(trigger: Mapping[str, Any]) -> Iterator[Fault]:
         if not _is_zone(timer.get("timeZone") or "UTC"):
             yield f"trigger.timerTriggers.{n}.timeZone", "there is no such time zone; write one as Europe/Berlin"
     for n, source in enumerate(sources):
+        path = f"trigger.sourceTriggers.{n}"
         address = source["sourceRepository"]["repositoryUrl"]
         if not isinstance(_parsed(address), Git | Tarball):
-            yield f"trigger.sourceTriggers.{n}.sourceRepository.repositoryUrl", "it is no address of a repository"
+            yield f"{path}.sourceRepository.repositoryUrl", "it is no address of a repository"
+        yield from _filter_faults(f"{path}.filters", source.get("filters") or {})
+        yield from _unknown(f"{path}.mapping", source.get("mapping") or {}, MAPPED)
+    if sum(bool(source.get("mapping")) for source in sources) > 1:
+        yield "trigger.sourceTriggers", "only one of them may have a mapping: it is for all deliveries to the task"
+
+
+def _filter_faults(path: str, filters: Mapping[str, Sequence[str]]) -> Iterator[Fault]:
+    yield from _unknown(path, filters, FILTERS)
+    for name, patterns in filters.items():
+        for n, pattern in enumerate(patterns):
+            bare = pattern.removeprefix("!")
+            if not bare:
+                yield f"{path}.{name}.{n}", "the pattern is empty"
+            elif name == "paths" and bare.startswith("/"):
+                yield f"{path}.{name}.{n}", f"'{pattern[:200]}' never fits: paths begin without a slash"
+
+
+def _unknown(path: str, given: Iterable[str], known: Sequence[str]) -> Iterator[Fault]:
+    for name in given:
+        if name not in known:
+            near = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            yield f"{path}.{name[:100]}", f"there is no such name; {near}"
 
 
 def _login_faults(registries: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:

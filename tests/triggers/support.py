@@ -30,9 +30,13 @@ def make(api: Api, *events: str, document: dict[str, Any] | None = None, **more:
     assert answer.status_code in (200, 201), answer.text
 
 
-def deliver(api: Api, name: str, *, secret: str = SECRET, task: str = "web", **headers: str) -> Any:
+def deliver(
+    api: Api, name: str, *, secret: str = SECRET, task: str = "web", more: dict[str, Any] | None = None, **headers: str
+) -> Any:
+    """What GitHub sends; `more` is in the body too."""
     sample = json.loads((PAYLOADS / f"{name}.json").read_text())
-    return post(api, "github", task, json.dumps(sample["body"]).encode(), secret, {**sample["headers"], **headers})
+    body = json.dumps(sample["body"] | (more or {})).encode()
+    return post(api, "github", task, body, secret, {**sample["headers"], **headers})
 
 
 def post(api: Api, forge: str, task: str, body: bytes, secret: str, headers: dict[str, str]) -> Any:

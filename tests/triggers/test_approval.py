@@ -87,7 +87,7 @@ def test_what_was_refused_starts_nothing_and_says_who_refused_it(api: Api) -> No
     assert (after.state, after.reason) == ("ignored", "refused by ann: it reads /etc")
     with pytest.raises(Conflict):
         approve(api.services, ANN, number)
-    deliver(api, "github-fork-pull-request", **{"x-github-delivery": "again"})
+    deliver(api, "github-fork-pull-request", more={"told": "again"})
     process_due(api.services)
     assert events(api.services)[0].reason == f"event {number} told of it before: refused by ann: it reads /etc"
     assert all_runs(api.services) == []

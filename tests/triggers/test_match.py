@@ -107,3 +107,8 @@ def test_a_star_stays_within_a_part_and_two_do_not(text: str, pattern: str, expe
 def test_any_patterns_decide_about_any_text(text: str, patterns: list[str]) -> None:
     assert chosen(text, patterns) in (True, False)
     assert chosen(text, [*patterns, "**"])
+
+
+def test_a_context_of_another_repository_says_nothing_of_branches_and_folders() -> None:
+    assert judge(task("https://github.com/octo/other.git#next:api"), PUSH).wanted
+    assert not judge(task("https://github.com/octo/web.git#next:api"), PUSH).wanted

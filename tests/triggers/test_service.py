@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import hmac
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,10 @@ from typing import Any
 import pytest
 
 from taskengine.ambient import Ambient
+from taskengine.errors import Conflict, Unreachable
+from taskengine.service.api.limit import Intake
 from taskengine.service.bell import Bell
+from taskengine.service.refusal import Unauthorized
 from taskengine.service.services import Services
 from taskengine.service.settings import ServerSettings
 from taskengine.service.store import ledger, tasks
@@ -21,8 +29,10 @@ from taskengine.service.store.uploads import UploadFolder
 from taskengine.serving import take_deliveries
 from tests.service.api.support import Api, inline
 from tests.service.support import BOX
-from tests.triggers.support import all_runs, deliver, events, make
+from tests.triggers.support import SECRET, all_runs, deliver, events, make, source
+from triggers.intake import receive
 from triggers.processor import process_due
+from triggers.refusals import Refusals
 from triggers.timers import Timers, due_instants
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -60,13 +70,14 @@ def test_the_same_delivery_is_kept_once_and_the_same_commit_built_once(api: Api)
     make(api, "commit")
     assert deliver(api, "github-push").status_code == 202
     assert deliver(api, "github-push").status_code == 200
-    assert deliver(api, "github-push", **{"x-github-delivery": "another"}).status_code == 202
+    assert deliver(api, "github-push", **{"x-github-delivery": "another"}).status_code == 200  # nobody signed that
+    assert deliver(api, "github-push", more={"pushed": "again"}).status_code == 202
     process_due(api.services)
     assert len(all_runs(api.services)) == 1
     assert events(api.services)[0].reason == "event 1 told of it before: it was queued as ca1"
 
 
-def test_who_does_not_know_the_secret_leaves_no_trace_and_learns_nothing(api: Api) -> None:
+def test_who_does_not_know_the_secret_learns_nothing(api: Api) -> None:
     make(api, "commit")
     wrong, absent = deliver(api, "github-push", secret="other"), deliver(api, "github-push", task="nobody")
     assert wrong.status_code == absent.status_code == 401
@@ -125,13 +136,114 @@ def test_an_event_that_shows_a_bug_holds_up_none_behind_it(api: Api, monkeypatch
     ]
 
 
+def test_what_was_not_believed_is_counted_and_no_more(api: Api) -> None:
+    make(api, "commit")
+    refusals = Refusals(api.services)
+    for task in ("web", "web", "nobody"):
+        with pytest.raises(Unauthorized):
+            receive(api.services, "github", task, {"User-Agent": "x" * 999, "X-Secret": "y"}, b"{}" * 999, refusals)
+    refusals.note("github", "web", "again", {})
+    assert refusals.flush() == 2
+    assert refusals.flush() == 0
+    found = {one.task: one for one in events(api.services)}
+    assert (found["web"].state, found["web"].attempts, found["web"].reason) == ("refused", 3, "again")
+    assert found["nobody"].reason == "there is no such task, or it has no webhook secret"
+    assert found["nobody"].headers == {"user-agent": "x" * 100}
+    with api.services.database.write() as conn:
+        assert ledger.get(conn, found["web"].number).body == b""
+        with pytest.raises(Conflict, match="was not believed"):
+            ledger.replay(conn, found["web"].number, now=AT)
+
+
+def test_strangers_cannot_fill_the_ledger(api: Api) -> None:
+    for turn in range(3):
+        refusals = Refusals(api.services)
+        for number in range(150):
+            refusals.note("github", f"task-{turn}-{number}", "no", {})
+        refusals.flush()
+    with api.services.database.read() as conn:
+        assert len(ledger.page(conn, top=1000)[0]) == 100
+
+
+def test_a_large_delivery_is_taken_and_a_larger_one_refused(api: Api) -> None:
+    make(api, "commit")
+    assert deliver(api, "github-push", more={"padding": "x" * (24 << 20)}).status_code == 202
+    with api.services.database.read() as conn:
+        assert len(ledger.get(conn, 1).body) > 24 << 20
+        assert ledger.page(conn)[0][0].body == b""  # lists do without
+    assert deliver(api, "github-push", more={"padding": "x" * (25 << 20)}).status_code == 413
+    process_due(api.services)
+    assert len(all_runs(api.services)) == 1
+
+
+def test_bodies_share_a_bounded_memory() -> None:
+    async def chunks(*sizes: int) -> AsyncIterator[bytes]:
+        for size in sizes:
+            yield b"x" * size
+
+    async def slow() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def read() -> None:
+        intake = Intake(small=10, most=20)
+        assert len(await intake.read(chunks(10, 20))) == 30
+        with pytest.raises(Unreachable, match="too much"):
+            await intake.read(chunks(10, 20, 1))
+        assert len(await intake.read(chunks(30))) == 30  # what was refused holds nothing
+        with pytest.raises(Unreachable, match="not there within"):
+            await Intake(seconds=0).read(slow())
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize(("away", "status"), [(0, 202), (-299, 202), (-301, 401), (301, 401)])
+def test_a_signed_moment_has_to_be_fresh(api: Api, away: int, status: int) -> None:
+    make(api, "commit")
+    fixed = api.services.now()
+    api.services.ambient = replace(api.services.ambient, now=lambda: fixed)
+    body = json.dumps({"repository": "https://github.com/octo/web", "ref": "main", "commit": "a" * 40}).encode()
+    moment = str(int(fixed.timestamp()) + away)
+    digest = hmac.new(SECRET.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    headers = {"x-acr-task-signature": digest, "x-acr-task-timestamp": moment}
+    assert api.client.post("/hooks/generic/web", content=body, headers=headers).status_code == status
+
+
+def test_a_mapping_of_the_task_says_where_a_generic_delivery_has_what(api: Api) -> None:
+    mapping = {"repository": "=https://github.com/octo/web", "ref": "change.branch", "commit": "change.id"}
+    make(api, "commit", mapping=mapping)
+    body = json.dumps({"change": {"branch": "main", "id": "b" * 40}}).encode()
+    headers = {"authorization": f"Bearer {SECRET}"}
+    assert api.client.post("/hooks/generic/web", content=body, headers=headers).status_code == 202
+    process_due(api.services)
+    assert [run.spec["commit"] for run in all_runs(api.services)] == ["b" * 40]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "place", "words"),
+    [
+        ({"filters": {"path": ["a"]}}, "trigger.sourceTriggers.0.filters.path", "did you mean 'paths'?"),
+        ({"filters": {"zzz": ["a"]}}, "trigger.sourceTriggers.0.filters.zzz", "there are branches, tags, paths, auth"),
+        ({"filters": {"paths": ["!/web"]}}, "trigger.sourceTriggers.0.filters.paths.0", "begin without a slash"),
+        ({"filters": {"tags": ["!"]}}, "trigger.sourceTriggers.0.filters.tags.0", "is empty"),
+        ({"mapping": {"commmit": "a"}}, "trigger.sourceTriggers.0.mapping.commmit", "did you mean 'commit'?"),
+    ],
+)
+def test_what_a_trigger_cannot_mean_is_refused_when_it_is_stored(
+    api: Api, trigger: dict[str, Any], place: str, words: str
+) -> None:
+    document = inline("web", trigger={"sourceTriggers": [source("commit", **trigger)]})
+    answer = api.admin.post("/tasks", document)
+    assert answer.status_code == 422
+    assert place in answer.text
+    assert words in answer.text
+
+
 class Clock:
     def __init__(self) -> None:
         self.at = AT
 
     def services(self, database: Database, folder: Path) -> Services:
-        from dataclasses import replace
-
         bell = Bell()
         return Services(
             database=database, box=BOX, bell=bell, feeds=Feeds(database, folder / "runs", bell),

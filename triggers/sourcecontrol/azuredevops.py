@@ -20,6 +20,12 @@ class AzureDevOps:
     def delivery(self, headers: Headers) -> str:  # noqa: ARG002 - it stands in the body
         return ""
 
+    def signs_body(self, headers: Headers) -> bool:  # noqa: ARG002 - nothing is signed
+        return False
+
+    def signed_at(self, headers: Headers) -> int | None:  # noqa: ARG002 - no moment is signed
+        return None
+
     def parse(self, headers: Headers, body: bytes) -> Parsed:
         data = body_of(headers, body)
         event = data.text("eventType")

@@ -21,6 +21,12 @@ class Bitbucket:
     def delivery(self, headers: Headers) -> str:
         return headers.get("x-request-uuid", "") or headers.get("x-request-id", "")
 
+    def signs_body(self, headers: Headers) -> bool:  # noqa: ARG002 - all are
+        return True
+
+    def signed_at(self, headers: Headers) -> int | None:  # noqa: ARG002 - no moment is signed
+        return None
+
     def parse(self, headers: Headers, body: bytes) -> Parsed:
         key, delivery = headers.get("x-event-key", ""), self.delivery(headers)
         if key == "repo:push":

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
+from triggers.sourcecontrol.model import Headers, Ignored, Kind, Parsed, SourceEvent
 from triggers.sourcecontrol.reading import Fields, changed_paths, commit_of, names, split_ref
 
 
@@ -20,6 +20,12 @@ class GitHubForm(ABC):
     provider: ClassVar[str]
     actions: ClassVar[Mapping[str, str]]
     addresses: ClassVar[tuple[str, ...]]
+
+    def signs_body(self, headers: Headers) -> bool:  # noqa: ARG002 - all are
+        return True
+
+    def signed_at(self, headers: Headers) -> int | None:  # noqa: ARG002 - no moment is signed
+        return None
 
     @abstractmethod
     def tells_all(self, push: Fields, commits: Sequence[Fields]) -> bool:

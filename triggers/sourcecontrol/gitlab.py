@@ -1,9 +1,23 @@
-"""GitLab: push, tag and merge request events, with the secret itself in a header. Pure."""
+"""GitLab: push, tag and merge request events. Pure.
+
+The secret itself is in a header; or, of newer versions with a signing token, a signature over id, moment and body in
+the form of Standard Webhooks.
+"""
 
 from __future__ import annotations
 
 from triggers.sourcecontrol.model import Headers, Ignored, Kind, Parsed, SourceEvent
-from triggers.sourcecontrol.reading import Fields, body_of, changed_paths, commit_of, names, same, split_ref
+from triggers.sourcecontrol.reading import (
+    Fields,
+    body_of,
+    changed_paths,
+    commit_of,
+    names,
+    same,
+    signed_seconds,
+    split_ref,
+    standard_signature_matches,
+)
 
 _ACTIONS = {"open": "opened", "update": "synchronize", "reopen": "reopened"}
 
@@ -11,8 +25,15 @@ _ACTIONS = {"open": "opened", "update": "synchronize", "reopen": "reopened"}
 class GitLab:
     provider = "GitLab"
 
-    def verify(self, headers: Headers, body: bytes, secret: str) -> bool:  # noqa: ARG002 - GitLab signs nothing
-        return same(headers.get("x-gitlab-token", ""), secret)
+    def verify(self, headers: Headers, body: bytes, secret: str) -> bool:
+        told = same(headers.get("x-gitlab-token", ""), secret)
+        return standard_signature_matches(headers, body, secret) or told
+
+    def signs_body(self, headers: Headers) -> bool:  # noqa: ARG002 - what is signed covers the number too
+        return False
+
+    def signed_at(self, headers: Headers) -> int | None:
+        return signed_seconds(headers.get("webhook-timestamp", "")) if "webhook-signature" in headers else None
 
     def delivery(self, headers: Headers) -> str:
         return headers.get("idempotency-key", "") or headers.get("x-gitlab-event-uuid", "")

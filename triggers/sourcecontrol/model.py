@@ -73,3 +73,11 @@ class Forge(Protocol):
 
     def delivery(self, headers: Headers) -> str:
         """The forge's number of this delivery; empty when it gives none."""
+
+    def signs_body(self, headers: Headers) -> bool:
+        """Whether what proves the sender covers the body and not the number of the delivery, which anybody on the way
+        may then have changed."""
+
+    def signed_at(self, headers: Headers) -> int | None:
+        """When the delivery was signed, in seconds since 1970, as its signature covers it; None where it covers no
+        moment."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
@@ -131,11 +132,32 @@ def names(*given: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in given if one))
 
 
+def signed_seconds(text: str) -> int | None:
+    """The moment that a signature covers, in seconds since 1970; None where none was sent, 0 for what is no moment."""
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
+
+
 def hmac_matches(given: str, body: bytes, secret: str) -> bool:
     """Whether a header holds the HMAC-SHA256 of a body in hex, with or without `sha256=` before it."""
     made = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     sent = given.strip().lower().removeprefix("sha256=").encode("utf-8", "replace")
     return hmac.compare_digest(sent, made.encode()) and bool(secret)
+
+
+def standard_signature_matches(headers: Headers, body: bytes, secret: str) -> bool:
+    """Whether one of the signatures of a Standard Webhooks delivery is by this secret: HMAC-SHA256 in base64 over
+    `ID.TIMESTAMP.BODY`, keyed with the secret, or with what `whsec_BASE64` stands for."""
+    key = secret.encode()
+    if secret.startswith("whsec_"):
+        with contextlib.suppress(binascii.Error, ValueError):
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    head = f"{headers.get('webhook-id', '')}.{headers.get('webhook-timestamp', '')}.".encode("utf-8", "replace")
+    made = base64.b64encode(hmac.new(key, head + body, hashlib.sha256).digest())
+    given = headers.get("webhook-signature", "")[:_LONGEST].split()
+    fits = [hmac.compare_digest(one.removeprefix("v1,").encode("utf-8", "replace"), made) for one in given]
+    return any(fits) and bool(secret) and bool(key)
 
 
 def same(given: str, secret: str) -> bool:

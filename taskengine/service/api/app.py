@@ -75,6 +75,8 @@ def _larger(services: Services) -> Any:
             return _LARGEST_FEED
         if method == "PUT" and _UPLOAD.fullmatch(path):
             return services.settings.largest_chunk
+        if method == "POST" and path.startswith("/hooks/"):
+            return services.settings.largest_delivery
         return None
 
     return larger

@@ -7,8 +7,10 @@ and a key of its content, which only one outcome can have.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets as random
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +27,10 @@ from taskengine.service.store.tasks import matches
 
 #: how long after each failure an event is tried again; after the last it has failed
 PAUSES = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800))
+#: a body of more bytes is kept packed; one that begins like a packed one, too, so that none is taken for another
+_PACKED_FROM = 16 << 10
+_PACKED = b"\0zlib\0"
+_MOST_REFUSED = 100
 _HIDDEN_FOR = timedelta(minutes=1)  # while one service works on an event, no other does
 
 
@@ -43,7 +49,8 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """`source` says by which door it came (`github`, `git`), `task` for whom, empty for nobody in particular. `state`
-    is received (to be worked on), queued (led to a run), waiting (for a person), ignored (led to nothing) or failed."""
+    is received (to be worked on), queued (led to a run), waiting (for a person), ignored (led to nothing), failed, or
+    refused: nobody proved to be its sender, so there is no body, and `attempts` says how often it came."""
 
     number: int
     source: str
@@ -79,8 +86,8 @@ def record(
     `delivery` is like no other."""
     delivery = clean(delivery, 200) or f"own-{random.token_hex(12)}"
     values: dict[str, Any] = {
-        "source": source, "task": clean(task, 200), "delivery": delivery, "headers": dict(headers), "body": body,
-        "received": now, "state": "received", "reason": "", "attempts": 0, "next_at": now,
+        "source": source, "task": clean(task, 200), "delivery": delivery, "headers": dict(headers),
+        "body": _packed(body), "received": now, "state": "received", "reason": "", "attempts": 0, "next_at": now,
     }  # fmt: skip
     mine = (events.c.source == source, events.c.task == values["task"], events.c.delivery == delivery)
     try:
@@ -90,6 +97,24 @@ def record(
     except IntegrityError:
         new = False
     return _event(conn.execute(select(events).where(*mine)).one()), new
+
+
+def refused(
+    conn: Connection, *, source: str, task: str, why: str, times: int, headers: Mapping[str, str], now: datetime
+) -> None:
+    """Notes deliveries that were not believed: one event for a source and a task, however many came, and the newest
+    hundred of them, so that a stranger fills no disk. Their bodies are not kept."""
+    values: dict[str, Any] = {"received": now, "done": now, "reason": clean(why, 2000), "headers": dict(headers)}
+    mine = (events.c.source == source, events.c.task == clean(task, 200), events.c.delivery == "refused")
+    again = events.update().where(*mine).values(attempts=events.c.attempts + times, **values)
+    if conn.execute(again).rowcount:
+        return
+    new = {"source": source, "task": clean(task, 200), "delivery": "refused", "body": b"", "state": "refused"}
+    with contextlib.suppress(IntegrityError), conn.begin_nested():  # another service was first: it counts its own
+        conn.execute(events.insert().values(**new, **values, attempts=times, next_at=None))
+    newest = select(events.c.number).where(events.c.state == "refused").order_by(events.c.received.desc())
+    kept = conn.execute(newest.limit(_MOST_REFUSED)).scalars().all()
+    conn.execute(events.delete().where(events.c.state == "refused", events.c.number.not_in(kept)))
 
 
 def due(conn: Connection, *, now: datetime, most: int = 20) -> list[Event]:
@@ -226,8 +251,13 @@ def _about(event: ColumnElement[bool], outcome: ColumnElement[bool]) -> ColumnEl
 def replay(conn: Connection, number: int, *, now: datetime) -> Event:
     """Works on it again as if it had just come, and lets it start again what it started. Raises NotFound, and Conflict
     while it is still to be worked on."""
-    if get(conn, number).state == "received":
-        raise Conflict(f"event {number} is still to be worked on", hint="wait until it is done")
+    match get(conn, number).state:
+        case "received":
+            raise Conflict(f"event {number} is still to be worked on", hint="wait until it is done")
+        case "refused":
+            raise Conflict(
+                f"event {number} was not believed, and its body not kept", hint="let its sender send it again"
+            )
     conn.execute(event_outcomes.update().where(event_outcomes.c.event == number).values(key=None))
     values = {"state": "received", "reason": "", "attempts": 0, "next_at": now, "done": None}
     conn.execute(events.update().where(events.c.number == number).values(**values))
@@ -248,6 +278,15 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
+def _packed(body: bytes) -> bytes:
+    is_large = len(body) > _PACKED_FROM
+    return _PACKED + zlib.compress(body, 6) if is_large or body.startswith(_PACKED) else body
+
+
+def _unpacked(body: bytes) -> bytes:
+    return zlib.decompress(body.removeprefix(_PACKED)) if body.startswith(_PACKED) else body
+
+
 def _event(row: Row[Any]) -> Event:
     found: dict[str, Any] = {name: getattr(row, name, b"") for name in Event.__slots__}
-    return Event(**found)
+    return Event(**found | {"body": _unpacked(bytes(found["body"]))})

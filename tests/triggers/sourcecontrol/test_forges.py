@@ -76,6 +76,20 @@ def test_a_changed_body_breaks_its_signature(name: str) -> None:
     assert not forge_of(name).verify(signed(name, b"{}", "s3cret"), b"{ }", "s3cret")
 
 
+@pytest.mark.parametrize("secret", ["s3cret", "whsec_" + base64.b64encode(b"0123456789").decode()])
+def test_gitlab_may_sign_id_moment_and_body(secret: str) -> None:
+    gitlab, body = forge_of("gitlab"), b"{}"
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    made = base64.b64encode(hmac.new(key, b"msg_1.1700000000." + body, hashlib.sha256).digest()).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": "1700000000", "webhook-signature": f"v1,AAAA v1,{made}"}
+    assert gitlab.verify(headers, body, secret)
+    assert gitlab.signed_at(headers) == 1_700_000_000
+    assert not gitlab.verify(headers | {"webhook-timestamp": "1800000000"}, body, secret)
+    assert not gitlab.verify(headers, b"{ }", secret)
+    assert gitlab.signed_at(headers | {"webhook-timestamp": "soon"}) == 0
+    assert gitlab.signed_at({"x-gitlab-token": secret}) is None
+
+
 def test_github_may_send_its_body_in_a_form() -> None:
     sample = SAMPLES["github-push"]
     headers = sample["headers"] | {"content-type": "application/x-www-form-urlencoded"}

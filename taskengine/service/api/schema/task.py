@@ -103,11 +103,15 @@ class SourceRepository(Body):
 
 
 class SourceTrigger(Body):
+    """What is wanted of a repository. `filters` are globs by `branches`, `tags`, `paths`, `authors`. `mapping` says
+    where the deliveries of a generic sender have what: dotted paths into the body, or `=` and the text itself."""
+
     name: Name
     status: Status = "Enabled"
     source_trigger_events: Annotated[list[Literal["commit", "pullrequest"]], Field(min_length=1, max_length=2)]
     source_repository: SourceRepository
     filters: Annotated[dict[Word, Annotated[list[Line], Field(max_length=100)]], Field(max_length=20)] | None = None
+    mapping: Annotated[dict[Word, Line], Field(max_length=20)] | None = None
 
 
 class BaseImageTrigger(Body):
