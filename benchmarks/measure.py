@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,21 @@ class Result:
         if not self.theirs:
             return None
         return statistics.median(a / b for a, b in zip(self.ours, self.theirs, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One line of the report that compares nothing: what was found, in words, and the target that was asked for."""
+
+    name: str
+    found: str
+    target: str = ""
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The smallest value that `part` of all are not above (nearest rank). There has to be at least one."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(part * len(ranked)) - 1)]
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -81,12 +97,24 @@ def table(results: Sequence[Result]) -> str:
     """The results as a Markdown table."""
     lines = ["| what | ours | compared with | ratio | target |", "| --- | --- | --- | --- | --- |"]
     for r in results:
-        theirs = f"{_seconds(statistics.median(r.theirs))} {r.theirs_is}".strip() if r.theirs else r.theirs_is or "-"
+        theirs = f"{shown(statistics.median(r.theirs))} {r.theirs_is}".strip() if r.theirs else r.theirs_is or "-"
         ratio = f"{r.ratio:.2f}" if r.ratio is not None else "-"
-        ours = f"{_seconds(r.median)} {r.ours_is}".strip()
+        ours = f"{shown(r.median)} {r.ours_is}".strip()
         lines.append(f"| {r.name} | {ours} | {theirs} | {ratio} | {r.target or '-'} |")
     return "\n".join(lines)
 
 
-def _seconds(value: float) -> str:
+def figures(found: Sequence[Figure]) -> str:
+    """The figures as a Markdown table."""
+    lines = ["| what | found | target |", "| --- | --- | --- |"]
+    return "\n".join([*lines, *(f"| {one.name} | {one.found} | {one.target or '-'} |" for one in found)])
+
+
+def shown(value: float) -> str:
+    """Seconds, for people."""
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def megabytes(count: float) -> str:
+    """Bytes, for people."""
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -21,9 +21,10 @@ _USER = "acrtask"
 
 
 class Postgres:
-    """One server. `fresh()` is the URL of a new, empty database."""
+    """One server. `fresh()` is the URL of a new, empty database. A `durable` one flushes what it commits to the disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="acrpg-", dir="/tmp"))
         self._owner = _unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,7 +44,7 @@ class Postgres:
                 [
                     _program("postgres"),
                     *("-D", str(self.folder / "data"), "-k", str(self.folder), "-h", ""),
-                    *("-c", "fsync=off", "-c", "max_connections=120", "-c", "shared_buffers=32MB"),
+                    *("-c", f"fsync={'on' if self._durable else 'off'}", "-c", "max_connections=120", "-c", "shared_buffers=32MB"),
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder,
                 **self._as_owner(),
