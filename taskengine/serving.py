@@ -56,6 +56,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from taskengine.service.store.signals import QUEUE
     from taskengine.service.web import Web, listen
     from triggers.answers import Answers
+    from triggers.intake import TOPIC
     from triggers.processor import process_due
     from triggers.refusals import Refusals
     from triggers.timers import Timers
@@ -83,7 +84,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         worker = _worker(options, services, using, inner, say)
         said = stack.enter_context(_Signals())
         triggering = (
-            Duty("events", 0.5, lambda: process_due(services)),
+            Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
         )
@@ -117,20 +118,24 @@ def _make_folder(folder: Path) -> None:
 def take_deliveries(app: FastAPI, services: Services, refusals: Refusals | None = None) -> None:
     """Adds `/hooks/FORGE/TASK`, where forges deliver: it needs no token, for each delivery proves whom it is from. The
     answer is 202 when the event is kept; 200 when this delivery came before. `refusals` counts what nobody believes."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from fastapi import Request
     from fastapi.responses import JSONResponse
-    from starlette.concurrency import run_in_threadpool
 
     from taskengine.service.api.limit import Intake
-    from triggers.intake import receive
+    from triggers.gather import Gatherer
+    from triggers.intake import Arrived, Received, receive_all
 
     intake = Intake()
+    writer = ThreadPoolExecutor(1, thread_name_prefix="deliveries")
+    arrivals: Gatherer[Arrived, Received] = Gatherer(lambda batch: receive_all(services, batch, refusals), writer)
 
     async def deliver(request: Request) -> JSONResponse:
         body = await intake.read(request.stream())
         names = request.path_params
-        number, new = await run_in_threadpool(
-            receive, services, names["forge"], names["task"], dict(request.headers), body, refusals
+        number, new = await arrivals.do(
+            Arrived(forge=names["forge"], task=names["task"], headers=dict(request.headers), body=body)
         )
         return JSONResponse({"event": number, "new": new}, status_code=202 if new else 200)
 

@@ -29,13 +29,14 @@ _FIRST_SWEEP = 60.0
 
 @dataclass
 class Duty:
-    """`every` so many seconds, for the first time after `first`. `failing` is the last failure's words, so that it is
-    told once."""
+    """`every` so many seconds, for the first time after `first`. With a `topic`, also whenever that is told, and again
+    at once while the work says that there was some. `failing` is the last failure's words, so that it is told once."""
 
     name: str
     every: float
     work: Callable[[], object]
     first: float = 0.0
+    topic: str = ""
     failing: str = field(default="", init=False)
 
 
@@ -65,18 +66,35 @@ class Duties:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._services.bell.tell(*(duty.topic for duty in self._duties if duty.topic))
         for thread in self._threads:
             thread.join()
 
     def _run(self, duty: Duty) -> None:
+        if duty.topic:
+            self._run_when_told(duty)
+            return
         pause = duty.first
         while not self._stop.wait(pause):
             self._do(duty)
             pause = duty.every
 
-    def _do(self, duty: Duty) -> None:
+    def _run_when_told(self, duty: Duty) -> None:
+        with self._services.bell.watch(duty.topic) as told:
+            self._stop.wait(duty.first)
+            while not self._stop.is_set():
+                if self._do(duty):
+                    continue
+                if self._services.bell.closed:  # nothing is told any more
+                    self._stop.wait(duty.every)
+                else:
+                    told.wait(duty.every)
+
+    def _do(self, duty: Duty) -> bool:
+        """Whether there was something to do."""
+        found: object = None
         try:
-            duty.work()
+            found = duty.work()
         except Exception as error:  # noqa: BLE001 - the next time may be better, and the others must go on
             said = str(error) or type(error).__name__
             if said != duty.failing:
@@ -86,6 +104,7 @@ class Duties:
             if duty.failing:
                 _log.info("duty %s works again", duty.name)
             duty.failing = ""
+        return bool(found)
 
     def _keep(self) -> None:
         for change in self._keeper.tick():

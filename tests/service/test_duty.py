@@ -48,3 +48,38 @@ def test_a_duty_that_fails_is_tried_again(api: Api) -> None:
 
     with Duties(api.services, Duty("fail", 0.01, fail)):
         assert again.wait(20)
+
+
+def test_a_duty_with_a_topic_works_when_it_is_told_and_goes_on_while_there_is_some(api: Api) -> None:
+    left, idle, done = [0], threading.Event(), threading.Event()
+
+    def work() -> bool:
+        if not left[0]:
+            idle.set()
+            return False
+        left[0] -= 1
+        if not left[0]:
+            done.set()
+        return True
+
+    with Duties(api.services, Duty("told", 3600.0, work, topic="news")):
+        assert idle.wait(20)
+        left[0] = 3
+        api.services.bell.tell("news")
+        assert done.wait(20)
+
+
+def test_a_duty_with_a_topic_ends_with_the_service_and_does_not_spin_until_then(api: Api) -> None:
+    times: list[int] = []
+    twice = threading.Event()
+
+    def work() -> bool:
+        times.append(1)
+        if len(times) == 2:
+            twice.set()
+        return False
+
+    with Duties(api.services, Duty("told", 3600.0, work, topic="news")):
+        api.services.bell.close()
+        twice.wait(0.2)  # the wait for what is told ends when the bell closes
+    assert len(times) <= 2

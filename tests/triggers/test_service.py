@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from taskengine.ambient import Ambient
-from taskengine.errors import Conflict, Unreachable
+from taskengine.errors import Conflict, NotFound, Unreachable
 from taskengine.service.api.limit import Intake
 from taskengine.service.bell import Bell
 from taskengine.service.refusal import Unauthorized
@@ -30,7 +30,7 @@ from taskengine.serving import take_deliveries
 from tests.service.api.support import Api, inline
 from tests.service.support import BOX
 from tests.triggers.support import SECRET, all_runs, deliver, events, make, source
-from triggers.intake import receive
+from triggers.intake import Arrived, receive, receive_all
 from triggers.processor import process_due
 from triggers.refusals import Refusals
 from triggers.timers import Timers, due_instants
@@ -84,6 +84,26 @@ def test_who_does_not_know_the_secret_learns_nothing(api: Api) -> None:
     assert wrong.json() == absent.json()
     assert events(api.services) == []
     assert api.client.post("/hooks/sourceforge/web", content=b"{}").status_code == 404
+
+
+def test_in_a_crowd_only_the_believed_are_kept_and_each_hears_its_own(api: Api) -> None:
+    make(api, "commit")
+
+    def arrived(forge: str, secret: str, delivery: str) -> Arrived:
+        body = json.dumps({"ref": "refs/heads/main", "number": delivery}).encode()
+        digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"X-Hub-Signature-256": f"sha256={digest}", "X-GitHub-Delivery": delivery}
+        return Arrived(forge=forge, task="web", headers=headers, body=body)
+
+    crowd = [
+        arrived("github", SECRET, "d1"), arrived("github", "other", "d2"), arrived("nowhere", SECRET, "d3"),
+        arrived("github", SECRET, "d4"), arrived("github", SECRET, "d1"),
+    ]  # fmt: skip
+    answers = receive_all(api.services, crowd)
+    assert [answers[0], answers[3], answers[4]] == [(1, True), (2, True), (1, False)]
+    assert isinstance(answers[1], Unauthorized)
+    assert isinstance(answers[2], NotFound)
+    assert [one.headers["x-github-delivery"] for one in events(api.services)] == ["d4", "d1"]
 
 
 def test_what_the_task_does_not_want_starts_nothing_and_says_why(api: Api) -> None:

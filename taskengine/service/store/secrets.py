@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +140,15 @@ def get(conn: Connection, box: SecretBox, kind: str, owner: str) -> dict[str, st
     """Raises InvalidInput when the key that sealed them is gone."""
     rows = conn.execute(select(secrets).where(secrets.c.kind == kind, secrets.c.owner == owner))
     return {row.name: box.reveal(row.sealed) for row in rows}
+
+
+def named(conn: Connection, box: SecretBox, kind: str, of: Collection[str], name: str) -> dict[str, str]:
+    """The secret of one name that each of these owners has; those that have none are left out. Raises as `get` does."""
+    c = secrets.c
+    rows = conn.execute(
+        select(c.owner, c.sealed).where(c.kind == kind, c.owner.in_(sorted(of)), c.name == name)
+    )  # fmt: skip
+    return {row.owner: box.reveal(row.sealed) for row in rows}
 
 
 def names(conn: Connection, kind: str, owner: str) -> list[str]:

@@ -36,6 +36,34 @@ def test_deliveries_without_a_number_are_all_kept(database: Database) -> None:
         assert record(conn, delivery="")[1]
 
 
+def test_many_that_arrive_at_once_are_kept_as_each_alone_would_be(database: Database) -> None:
+    def arrived(delivery: str, task: str = "web", body: bytes = b"{}") -> ledger.Arrival:
+        return ledger.Arrival(source="github", task=task, headers={"x": "y"}, body=body, delivery=delivery)
+
+    with database.write() as conn:
+        known = record(conn, "d0")[0].number
+        answers = ledger.record_all(
+            conn,
+            [
+                arrived("d1", body=b"\x00\xff"),
+                arrived("d0"),
+                arrived("d1"),
+                arrived("d1", "api"),
+                arrived(""),
+                arrived(""),
+            ],
+            now=AT,
+        )
+        event = ledger.get(conn, answers[0][0])
+    assert [new for _, new in answers] == [True, False, False, True, True, True]
+    assert answers[1][0] == known
+    assert answers[2][0] == answers[0][0]
+    assert len({number for number, _ in answers}) == 5
+    assert (event.task, event.headers, event.body, event.state) == ("web", {"x": "y"}, b"\x00\xff", "received")
+    with database.write() as conn:
+        assert len(ledger.due(conn, now=AT)) == 5
+
+
 def test_an_event_is_worked_on_by_one_and_given_again_when_that_one_dies(database: Database) -> None:
     with database.write() as conn:
         number = record(conn)[0].number

@@ -29,6 +29,16 @@ def test_a_secret_is_not_in_the_database_as_it_is(database: Database) -> None:
         assert b"hunter2" not in b"".join(bytes(row[0]) for row in conn.execute(text("SELECT sealed FROM secrets")))
 
 
+def test_the_same_secret_of_many_owners_is_found_at_once(database: Database) -> None:
+    with database.write() as conn:
+        for task in ("api", "web"):
+            secrets.put(conn, BOX, "task", task, {"webhook": f"of {task}", "other": "x"}, now=AT)
+        secrets.put(conn, BOX, "hook", "odd", {"webhook": "of a hook"}, now=AT)
+        assert secrets.named(conn, BOX, "task", {"web", "api", "odd", "none"}, "webhook") == {
+            "api": "of api", "web": "of web",
+        }  # fmt: skip
+
+
 def test_secrets_are_merged_replaced_and_forgotten(database: Database) -> None:
     with database.write() as conn:
         secrets.put(conn, BOX, "task", "web", {"a": "1", "b": "2"}, now=AT)
