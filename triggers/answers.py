@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from taskengine.service.caller import Caller
 from taskengine.service.services import Services
-from triggers import approval
+from triggers import approval, explain
 
 
 class Answers:
@@ -15,3 +17,6 @@ class Answers:
 
     def refuse(self, services: Services, caller: Caller, number: int, *, reason: str) -> None:
         approval.refuse(services, caller, number, reason=reason)
+
+    def explain(self, services: Services, caller: Caller, run: str) -> dict[str, Any]:
+        return explain.explain(services, caller, run)

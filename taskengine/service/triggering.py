@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from taskengine.service.caller import Caller
@@ -17,3 +17,6 @@ class Triggering(Protocol):
 
     def refuse(self, services: Services, caller: Caller, number: int, *, reason: str) -> object:
         """Never start it. Raises NotFound, and Conflict for what waits for nobody."""
+
+    def explain(self, services: Services, caller: Caller, run: str) -> dict[str, Any]:
+        """Why a run was queued, as the API shows it. Raises NotFound."""

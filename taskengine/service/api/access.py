@@ -34,6 +34,7 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("PATCH", f"{V1}/runs/{{run}}"): _DEVELOPER,
     ("POST", f"{V1}/runs/{{run}}/cancel"): _DEVELOPER,
     ("GET", f"{V1}/runs/{{run}}/logs"): _READER,
+    ("GET", f"{V1}/runs/{{run}}/explanation"): _READER,
     ("POST", f"{V1}/uploads"): _DEVELOPER,
     ("GET", f"{V1}/uploads/{{upload}}"): _DEVELOPER,
     ("PUT", f"{V1}/uploads/{{upload}}"): _DEVELOPER,

@@ -57,9 +57,6 @@ def run(
     found: Run, spot: Spot | None = None, *, detail: Shown | None = None, warnings: Iterable[Problem] = ()
 ) -> dict[str, Any]:
     spec = found.spec
-    # newest first; notices of attempts that broke off are no causes
-    first: Document = next((one for one in found.cause if one.get("kind") != "retry"), {})
-    trigger = _TRIGGERS.get(str(first.get("kind")))
     out: dict[str, Any] = {
         "runId": found.id,
         "number": found.number,
@@ -94,10 +91,7 @@ def run(
     cpu = (spec.get("step_limits") or {}).get("cpus")
     if isinstance(cpu, int):
         out["agentConfiguration"] = {"cpu": cpu}
-    if trigger:
-        given = first.get(trigger)
-        told = given if isinstance(given, dict) else first
-        out[trigger] = {name: None if told.get(name) == "" else told.get(name) for name in _FIELDS[trigger]}
+    out |= _triggers(found.cause)
     if detail is not None:
         out["steps"] = [
             {"id": s.id, "status": s.status, **(s.record or {}), "logSize": s.log_size} | {"status": s.status}
@@ -116,6 +110,18 @@ def run(
         if found.record and isinstance(found.record.get("dependencies"), list):
             out["dependencies"] = found.record["dependencies"]
     return _with_warnings(out, warnings)
+
+
+def _triggers(causes: Iterable[Document]) -> dict[str, Any]:
+    """ACR's records of what triggered a run: of each kind the newest. More than one where causes met in one run."""
+    out: dict[str, Any] = {}
+    for cause in causes:
+        trigger = _TRIGGERS.get(str(cause.get("kind")), "")
+        record = cause.get(trigger) if trigger == "imageUpdateTrigger" else cause
+        # an image update without a record led to an earlier run of the same wave
+        if trigger and trigger not in out and isinstance(record, Mapping):
+            out[trigger] = {name: None if record.get(name) == "" else record.get(name) for name in _FIELDS[trigger]}
+    return out
 
 
 def platform(text: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pytest
 from taskengine.service.store import ledger
 from tests.cli.conftest import Outcome
 from tests.cli.server.conftest import Server
+from triggers.answers import Answers
 
 Cli = Callable[..., Outcome]
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -90,3 +91,14 @@ def test_what_waits_is_approved_or_refused(cli: Cli, idle: Server) -> None:
     assert "started nothing" in done.err
     assert cli("events", "refuse", str(two), "--reason", "not ours").err == f"event {two} is refused\n"
     assert decisions.refused == [(two, "not ours")]
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_run_is_explained(cli: Cli, idle: Server) -> None:
+    idle.services.triggers = Answers()
+    cli("run", "--no-wait", "--cmd", "alpine:3 true", "/dev/null")
+    head, cause = cli("explain", "ca1").out.splitlines()
+    assert head.startswith("run ca1 of admin-")
+    assert "asked for it, without a stored task" in cause
+    assert json.loads(cli("explain", "ca1", "-o", "json").out)["causes"][0]["kind"] == "manual"
+    assert cli("explain", "ca2").code == 2
