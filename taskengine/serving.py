@@ -14,8 +14,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from taskengine.errors import InvalidInput
+from taskengine.errors import InvalidInput, RunnerError
+from taskengine.givensecret import given_secret
 from taskengine.lightclass import dataclass
+from taskengine.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from triggers.refusals import Refusals
 
 Say = Callable[[str], None]
+#: seconds for what comes after the grace: the worker's and the web server's last answers, and duties that end
+_LAST_THINGS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class ServeOptions:
 
 def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     """Serve until SIGTERM or SIGINT. Runs that are not over within the grace go on by themselves; the next start goes
-    on with them. Raises InvalidInput or Unreachable when it cannot begin."""
+    on with them. Raises InvalidInput or Unreachable when it cannot begin, RunnerError when the web server broke."""
     from taskengine.service.api.app import make_app
     from taskengine.service.duty import Duties, Duty
     from taskengine.service.store.signals import QUEUE
@@ -61,6 +65,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from triggers.refusals import Refusals
     from triggers.timers import Timers
 
+    supervisor = Supervisor.of(using.environ)
     _check_tls(options, say)
     _make_folder(options.data)
     with contextlib.ExitStack() as stack:
@@ -71,7 +76,8 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         app = make_app(services)
         refusals = Refusals(services)
         take_deliveries(app, services, refusals)
-        web = Web(app, trusted_proxies=services.settings.trusted_proxies)
+        said = _Signals()
+        web = Web(app, trusted_proxies=services.settings.trusted_proxies, on_death=said.asked.set)
         web.add(public, certificate=options.tls_cert, key=options.tls_key)
         address = inner = _address(options, public)
         if options.capacity and (options.tls_cert or not _is_loopback(options.host)):
@@ -82,24 +88,34 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             inner = f"http://127.0.0.1:{private.getsockname()[1]}"
         _first_token(services, options, address, say)
         worker = _worker(options, services, using, inner, say)
-        said = stack.enter_context(_Signals())
+        stack.enter_context(said)
         triggering = (
             Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
         )
         stack.enter_context(Duties(services, *triggering))
-        with web:
+        with web, supervisor.watching(web.answers):
             say(f"serving {address} (API below /api/v1); data in {options.data}")
             if worker is not None:
                 worker.start()
+            supervisor.ready(f"serving {address}")
             said.asked.wait()
+            broken = web.died
+            if broken:
+                say(f"the web server broke: {broken}")
+            grace = services.settings.drain_seconds if options.grace is None else options.grace
+            supervisor.stopping(grace + _LAST_THINGS)
             services.draining = True
             services.bell.tell(QUEUE)  # whoever waits for a run hears that there will be none
             if worker is not None:
-                grace = services.settings.drain_seconds if options.grace is None else options.grace
-                _settle(worker, grace, said.hurried, say)
+                _settle(worker, 0 if broken else grace, said.hurried, say)
             services.bell.close()  # lets go of all who wait and follow
+    if broken:
+        raise RunnerError(
+            f"the service ended, for its web server broke: {broken}",
+            hint="start it again, it goes on with what runs; and report this",
+        )
     return 0
 
 
@@ -193,7 +209,7 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     settings = read_settings(given, required=bool(options.settings_file))
     if options.registry:
         settings = replace(settings, registry=options.registry)
-    box = SecretBox.open(options.data / "secret.key", given=using.environ.get("ACR_TASK_SECRET_KEY"))
+    box = SecretBox.open(options.data / "secret.key", given=given_secret(using.environ, "ACR_TASK_SECRET_KEY"))
     database = Database.open(options.database or f"sqlite:///{options.data / 'service.db'}")
     ambient, bell = Ambient.system(), Bell()
     feeds = Feeds(database, options.data / "runs", bell)

@@ -61,6 +61,7 @@ def serve(
     from pathlib import Path
 
     from taskengine import wiring
+    from taskengine.givensecret import given_secret
     from taskengine.service.logline import set_up, teller
     from taskengine.serving import ServeOptions
     from taskengine.serving import serve as begin
@@ -71,12 +72,12 @@ def serve(
         host=host,
         port=port,
         data=Path(data).absolute() if data else using.data_dir / "service",
-        database=environ.get("ACR_TASK_DATABASE_URL", ""),
+        database=given_secret(environ, "ACR_TASK_DATABASE_URL"),
         registry=registry,
         capacity=0 if no_worker else capacity,
         tls_cert=tls_cert,
         tls_key=tls_key,
-        admin_token=environ.get("ACR_TASK_ADMIN_TOKEN", ""),
+        admin_token=given_secret(environ, "ACR_TASK_ADMIN_TOKEN"),
         settings_file=environ.get("ACR_TASK_SERVER_SETTINGS", ""),
         grace=grace,
     )

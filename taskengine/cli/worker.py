@@ -9,7 +9,11 @@ import click
 from taskengine.cli.base import Command, Option
 
 if TYPE_CHECKING:
+    from taskengine.supervisor import Supervisor
     from taskengine.worker.loop import WorkerLoop
+
+#: seconds for what comes after the grace: threads that end, and the last answers
+_LAST_THINGS = 45
 
 
 @click.command(
@@ -53,9 +57,10 @@ def worker(
 ) -> int:
     """Take runs from a service and carry them out on this machine's engine.
 
-    The worker dials out; nothing has to reach it. Its token (role worker) is read from ACR_TASK_TOKEN. SIGTERM or
-    Ctrl-C: nothing new is taken, and what runs may end within --grace; what still runs then goes on by itself, and the
-    next start of a worker of this name goes on with it. A second signal does not wait.
+    The worker dials out; nothing has to reach it. Its token (role worker) is read from ACR_TASK_TOKEN, or from the file
+    that ACR_TASK_TOKEN_FILE names. SIGTERM or Ctrl-C: nothing new is taken, and what runs may end within --grace; what
+    still runs then goes on by itself, and the next start of a worker of this name goes on with it. A second signal does
+    not wait.
     """
     import os
     import re
@@ -64,11 +69,13 @@ def worker(
 
     from taskengine import wiring
     from taskengine.errors import InvalidInput
+    from taskengine.givensecret import given_secret
+    from taskengine.supervisor import Supervisor
     from taskengine.workerparts import WorkerOptions, worker_loop
 
     if not server:
         raise InvalidInput("a worker needs a service", hint="name it with --server URL or ACR_TASK_SERVER")
-    token = os.environ.get("ACR_TASK_TOKEN", "")
+    token = given_secret(os.environ, "ACR_TASK_TOKEN")
     if not token:
         raise InvalidInput(
             "a worker needs a token", hint="make one with `acr-task token create --role worker`, set ACR_TASK_TOKEN"
@@ -89,11 +96,16 @@ def worker(
         registry=prove_push,
         ca_file=os.environ.get("ACR_TASK_CA_FILE", ""),
     )
-    loop = worker_loop(options, wiring.settings(), lambda text: print(text, file=sys.stderr, flush=True))
-    return _work(loop, grace)
+    supervisor = Supervisor.of(os.environ)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+        supervisor.status(text)
+
+    return _work(worker_loop(options, wiring.settings(), say), grace, supervisor)
 
 
-def _work(loop: WorkerLoop, grace: float) -> int:
+def _work(loop: WorkerLoop, grace: float, supervisor: Supervisor) -> int:
     """Work until a signal comes; then wait for what runs, but no longer than `grace` or until another signal."""
     import signal
     import sys
@@ -113,9 +125,11 @@ def _work(loop: WorkerLoop, grace: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     thread = threading.Thread(target=run, name="worker", daemon=True)
+    supervisor.ready("starting")  # whether it may take runs is a matter of service and engine, and may change
     thread.start()
     told.wait()
     told.clear()
+    supervisor.stopping(grace + _LAST_THINGS)
     if thread.is_alive():
         loop.drain()
         told.wait(grace)  # for the end of what runs, or another signal

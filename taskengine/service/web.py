@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -50,11 +51,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Web:
-    """Serves while it is entered. Raises InvalidInput for a certificate that is none."""
+    """Serves while it is entered. Raises InvalidInput for a certificate that is none. `on_death` is called, in another
+    thread, when it ends though nobody left it; `died` says then why."""
 
-    def __init__(self, app: FastAPI, *, trusted_proxies: str = "") -> None:
+    def __init__(self, app: FastAPI, *, trusted_proxies: str = "", on_death: Callable[[], None] = lambda: None) -> None:
         self._app = app
         self._trusted = trusted_proxies
+        self._on_death = on_death
+        self._leaving = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._servers: list[tuple[uvicorn.Server, socket.socket]] = []
         self._up = threading.Event()
         self._failure: BaseException | None = None
@@ -97,19 +102,41 @@ class Web:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leaving = True
         for server, _sock in self._servers:
             server.should_exit = True
         self._thread.join(timeout=LAST_ANSWERS + 10)
 
+    @property
+    def died(self) -> str:
+        """Why it ended by itself; empty as long as it has not."""
+        return "" if self._failure is None else str(self._failure) or type(self._failure).__name__
+
+    def answers(self, seconds: float = 10.0) -> bool:
+        """Whether its event loop still gets round to things within so many seconds."""
+        answered = threading.Event()
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(answered.set)
+        except RuntimeError:  # the loop is closed
+            return False
+        return answered.wait(seconds)
+
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
+            if not self._leaving:
+                raise RuntimeError("it ended")  # noqa: TRY301 - one place tells of every end
         except BaseException as error:  # noqa: BLE001 - told by the thread that waits
             self._failure = error
         finally:
+            began = self._up.is_set()
             self._up.set()
+            if self._failure is not None and began:
+                self._on_death()
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(server.serve(sockets=[sock])) for server, sock in self._servers
         ]

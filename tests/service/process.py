@@ -20,13 +20,20 @@ ADMIN = "an-admin-token-for-tests"
 
 
 class Process:
-    """Started when made; stop it, or use it with `with`. `errors` is all that it wrote to standard error so far."""
+    """Started when made; stop it, or use it with `with`. `errors` is all that it wrote to standard error so far.
+    Of `env`, its own variables are left out; `further` ones are not."""
 
     def __init__(
-        self, data: Path, *args: str, env: Mapping[str, str] | None = None, admin: str | None = ADMIN, port: int = 0
+        self,
+        data: Path,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        admin: str | None = ADMIN,
+        port: int = 0,
+        further: Mapping[str, str] | None = None,
     ) -> None:
         base = {key: value for key, value in (env or os.environ).items() if not key.startswith("ACR_TASK_")}
-        base |= {"HOME": str(data)} | ({"ACR_TASK_ADMIN_TOKEN": admin} if admin else {})
+        base |= {"HOME": str(data)} | ({"ACR_TASK_ADMIN_TOKEN": admin} if admin else {}) | dict(further or {})
         self.token = admin or ""
         self._lines: list[str] = []
         self._told = threading.Condition()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
+import socket
 import ssl
 import time
 import urllib.request
@@ -26,6 +28,30 @@ def test_it_starts_and_ends_by_a_signal(tmp_path: Path) -> None:
         assert (status, who["role"]) == (200, "admin")
         assert service.stop() == 0
     assert "Traceback" not in service.errors
+
+
+def test_a_supervisor_is_told_when_it_serves_and_when_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(60)
+        sock.bind(str(tmp_path / "notify"))
+        env = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with Process(tmp_path / "data", "--no-worker", "--grace", "7", env=env) as service:
+            assert sock.recv(4096).decode().splitlines() == ["READY=1", f"STATUS=serving {service.url}"]
+            assert service.stop() == 0
+        assert sock.recv(4096).decode().startswith("STOPPING=1\nEXTEND_TIMEOUT_USEC=67000000\n")
+
+
+def test_secrets_of_the_start_may_lie_in_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("another-admin-token\n")
+    (tmp_path / "key").write_bytes(Fernet.generate_key())
+    (tmp_path / "url").write_text(f"sqlite:///{tmp_path}/data/other.db")
+    env = {f"ACR_TASK_{name}_FILE": str(tmp_path / file) for name, file in
+           (("ADMIN_TOKEN", "token"), ("SECRET_KEY", "key"), ("DATABASE_URL", "url"))}  # fmt: skip
+    with Process(tmp_path / "data", "--no-worker", admin=None, further=env) as service:
+        assert service.call("GET", "/api/v1/tokens", token="another-admin-token")[0] == 200
+        assert "shown this once" not in service.errors
+        assert (tmp_path / "data" / "other.db").exists()
+        assert not (tmp_path / "data" / "secret.key").exists()
 
 
 def test_the_first_admin_token_is_shown_once(tmp_path: Path) -> None:
