@@ -26,8 +26,11 @@ def shell_scripts() -> list[Path]:
     return sorted(f for f in files if f.is_file() and re.match(rb"#!.*\b(ba)?sh\n", f.read_bytes()[:80]))
 
 
-def locked() -> dict[str, Version]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+LOCKS = ("requirements.lock", "packaging/requirements.lock")
+
+
+def locked(file: str = LOCKS[0]) -> dict[str, Version]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / file).read_text(), re.MULTILINE)
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
@@ -90,8 +93,18 @@ def test_the_lock_is_in_step_with_pyproject(requirement: Requirement) -> None:
     assert requirement.specifier.contains(version, prereleases=True), "run `make lock`"
 
 
-def test_the_lock_has_a_hash_for_each_package_and_names_no_host() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+def test_what_is_run_is_what_was_tested() -> None:
+    run, tested = locked(LOCKS[1]), locked()
+    assert run.items() <= tested.items(), "run `make lock`"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    assert {canonicalize_name(Requirement(line).name) for line in needed} <= set(run), "run `make lock`"
+    assert "pytest" not in run
+
+
+@pytest.mark.parametrize("file", LOCKS)
+def test_the_lock_has_a_hash_for_each_package_and_names_no_host(file: str) -> None:
+    text = (ROOT / file).read_text()
     entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
     assert "://" not in text
