@@ -13,7 +13,8 @@ from taskengine.registry.reference import ImageReference
 from taskengine.runs.dependency import dependencies
 from taskengine.runs.model import RunRecord, RunStatus, StepRecord, StepStatus
 from taskengine.runs.watched import Watch, watched
-from triggers.imagegraph import TaskImages, made_by, named
+from taskengine.service.store.taskimages import Relation, TaskImage
+from triggers.imagegraph import ImageGraph, TaskImages, made_by, named
 
 
 def task_images(task: str, plan: Plan, records: Iterable[RunRecord], watch: Watch = Watch.RUNTIME) -> TaskImages:
@@ -27,6 +28,27 @@ def task_images(task: str, plan: Plan, records: Iterable[RunRecord], watch: Watc
         unknown=found.unknown,
         unwatched={one.reference: one.reason for one in found.unwatched},
     )
+
+
+def stored_graph(images: Iterable[TaskImage]) -> ImageGraph:
+    """The graph of the stored tasks, out of the rows that are kept of them (`store.taskimages.all_images`)."""
+    by_task: dict[str, list[TaskImage]] = {}
+    for one in images:
+        by_task.setdefault(one.task, []).append(one)
+    return ImageGraph.of(
+        TaskImages(
+            task=task,
+            makes=_related(found, Relation.MAKES),
+            uses=_related(found, Relation.USES),
+            unknown=_related(found, Relation.UNKNOWN),
+            unwatched={one.image: one.reason for one in found if one.relation is Relation.UNWATCHED},
+        )
+        for task, found in by_task.items()
+    )
+
+
+def _related(found: Iterable[TaskImage], relation: Relation) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.image for one in found if one.relation is relation))
 
 
 def foreseen(plan: Plan, scans: Mapping[str, Scan], platform: str) -> RunRecord:

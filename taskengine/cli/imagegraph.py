@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskengine.cli.option import TaskOptions
@@ -13,10 +12,8 @@ from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:
     from taskengine.dockerfile.scan import Scan
-    from taskengine.plan.model import BuildLine, Plan, PlannedStep
+    from taskengine.plan.model import Plan
     from triggers.imagegraph import ImageGraph
-
-_WORKSPACE = "/workspace"
 
 
 def graph_of(files: Sequence[str], options: TaskOptions, *, watch_all: bool) -> tuple[ImageGraph, Callable[[str], str]]:
@@ -59,49 +56,20 @@ def _names(files: Sequence[str]) -> list[str]:
     return names
 
 
-def _scans(plan: Plan, folder: Path, file: str, platform: str) -> dict[str, Scan]:
+def _scans(plan: Plan, folder: Path, file: str, platform: str) -> Mapping[str, Scan]:
     """By step, what the Dockerfiles of a plan ask for, as far as they can be read here."""
-    found: dict[str, Scan] = {}
-    for step in plan.steps:
-        if step.build is None:
-            continue
-        try:
-            found[step.id] = _scan(step, step.build, folder, platform)
-        except InvalidInput as error:
-            print(f"warning: {file}: step {step.id}: {error.message}", file=sys.stderr)
-    return found
-
-
-def _scan(step: PlannedStep, line: BuildLine, folder: Path, platform: str) -> Scan:
     from taskengine import wiring
     from taskengine.cli import option
-    from taskengine.context.source import is_remote
-    from taskengine.dockerfile.scan import scan
     from taskengine.dockerfile.source import read_dockerfile
+    from triggers.foresee import foresee
 
-    if is_remote(line.context) or "-" in (line.context, line.dockerfile):
-        raise InvalidInput("what the build stands on is not known: its context is not a folder here")
-    place = _inside(step.working_directory)
-    path = posixpath.normpath(
-        posixpath.join(place, line.dockerfile) if line.dockerfile else posixpath.join(place, line.context, "Dockerfile")
+    environ = wiring.settings().environ
+    found = foresee(
+        plan, lambda path: read_dockerfile(folder / path), platform, lambda args: option.build_args(args, environ)
     )
-    if path.startswith(("../", "/")):
-        raise InvalidInput("what the build stands on is not known: its Dockerfile is outside of the context")
-    return scan(
-        read_dockerfile(folder / path),
-        build_args=option.build_args(line.build_args, wiring.settings().environ),
-        target=line.target,
-        platform=line.last("platform") or platform,
-        file=path,
-    )
-
-
-def _inside(working_directory: str) -> str:
-    """A step's working directory, seen from the context's folder."""
-    path = PurePosixPath(working_directory)
-    if path.is_absolute() and path.is_relative_to(_WORKSPACE):
-        return str(path.relative_to(_WORKSPACE))
-    return str(path)
+    for step, why in found.unread.items():
+        print(f"warning: {file}: step {step}: {why}", file=sys.stderr)
+    return found.scans
 
 
 def graph_json(graph: ImageGraph) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from taskengine.registry.reference import ImageReference
 from taskengine.runs.dependency import of_image
 from taskengine.runs.model import Dependency, DependencyType, RunRecord, StepRecord
 
+_BUILD = StepType.BUILD.value
+
 
 class Watch(Enum):
     """How far a task looks; the names are ACR's (`--base-image-trigger-type`)."""
@@ -49,15 +51,31 @@ class Watched:
 def watched(plan: Plan, records: Iterable[RunRecord], watch: Watch = Watch.RUNTIME) -> Watched:
     """The images that a task with this plan watches. `records` are its runs, the newest first: of each step counts the
     newest that says what the step stood on."""
-    last = _last_told(plan, records)
-    made_here = _made_by(plan)
+    last = _last_told({step.id: step.type.value for step in plan.steps}, records)
+    return _sorted_out(((step.id, _of_step(step, last, watch)) for step in plan.steps), _made_by(plan))
+
+
+def watched_by_records(records: Sequence[RunRecord], watch: Watch = Watch.RUNTIME) -> Watched:
+    """The images that a task watches whose plan is not at hand: its newest run that got to its steps says which there
+    are. `records` are its runs, the newest first."""
+    newest = next((run for run in records if run.steps), None)
+    if newest is None:
+        return Watched()
+    last = _last_told({step.id: step.type for step in newest.steps}, records)
+    built = (image for run in records for step in run.steps if step.type == _BUILD for image in step.images)
+    made_here = frozenset(ImageReference.parse(image.reference) for image in built)
+    return _sorted_out(((step.id, _of_record(step, last, watch)) for step in newest.steps), made_here)
+
+
+def _sorted_out(
+    steps: Iterable[tuple[str, Sequence[Dependency] | None]], made_here: frozenset[ImageReference]
+) -> Watched:
     found: dict[tuple[ImageReference, str], Dependency] = {}
     unwatched: dict[str, str] = {}
     unknown = []
-    for step in plan.steps:
-        dependencies = _of_step(step, last, watch)
+    for step, dependencies in steps:
         if dependencies is None:
-            unknown.append(step.id)
+            unknown.append(step)
         for entry in dependencies or ():
             image = ImageReference.parse(entry.reference)
             if reason := _why_not(entry, image, made_here):
@@ -75,10 +93,7 @@ def watched(plan: Plan, records: Iterable[RunRecord], watch: Watch = Watch.RUNTI
 def _of_step(step: PlannedStep, last: Mapping[str, StepRecord], watch: Watch) -> Sequence[Dependency] | None:
     """What a step stands on as far as it is watched; None when nobody knows."""
     if step.type is StepType.BUILD:
-        record = last.get(step.id)
-        if record is None:
-            return None
-        return [d for d in record.dependencies if watch is Watch.ALL or d.type is DependencyType.RUNTIME]
+        return _of_build(last.get(step.id), watch)
     if step.type is not StepType.CMD or watch is Watch.RUNTIME or step.cmd is None:
         return ()
     try:
@@ -91,9 +106,23 @@ def _of_step(step: PlannedStep, last: Mapping[str, StepRecord], watch: Watch) ->
     return (known or of_image(image, DependencyType.CMD),)
 
 
-def _last_told(plan: Plan, records: Iterable[RunRecord]) -> Mapping[str, StepRecord]:
-    """By step the newest record that tells what it stood on. A build from nothing tells so by having succeeded."""
-    wanted = {step.id: step.type.value for step in plan.steps}
+def _of_record(step: StepRecord, last: Mapping[str, StepRecord], watch: Watch) -> Sequence[Dependency] | None:
+    """The same, of a step of which no more is known than its records."""
+    if step.type == _BUILD:
+        return _of_build(last.get(step.id), watch)
+    told = last.get(step.id, step).dependencies
+    return told if watch is Watch.ALL else ()
+
+
+def _of_build(record: StepRecord | None, watch: Watch) -> Sequence[Dependency] | None:
+    if record is None:
+        return None
+    return [d for d in record.dependencies if watch is Watch.ALL or d.type is DependencyType.RUNTIME]
+
+
+def _last_told(wanted: Mapping[str, str], records: Iterable[RunRecord]) -> Mapping[str, StepRecord]:
+    """By step the newest record that tells what it stood on, of the steps that are `wanted` by id and type. A build
+    from nothing tells so by having succeeded."""
     last: dict[str, StepRecord] = {}
     for run in records:
         for step in run.steps:

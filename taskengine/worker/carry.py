@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from taskengine.ambient import Ambient
@@ -30,12 +30,14 @@ from taskengine.worker.spool import Spool
 if TYPE_CHECKING:
     from taskengine.client.workers import LeasedRun
     from taskengine.logs.mask import Mask
+    from taskengine.runs.spec import RunSpec
     from taskengine.taskspec.inputs import Inputs
     from taskengine.taskspec.load import LoadedTask
     from taskengine.taskspec.model import SecretSpec
 
 _SET, _ARG, _SECRET, _LOGIN, _TOKEN = "set:", "arg:", "secret:", "login:", "context:token"
 _LARGEST_TASK = 16 << 20
+_NOWHERE = Path("/nonexistent")
 
 
 class Contexts(Protocol):
@@ -296,9 +298,18 @@ def _inputs(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> Inpu
         env=spec.env,
         image_aliases=machine.image_aliases(),
         # without a folder of its own a run reads no alias file at all, least of all one of this machine
-        base_dir=known.folder if folder is not None else Path("/nonexistent"),
+        base_dir=known.folder if folder is not None else _NOWHERE,
+        file_dir=_beside(spec, folder),
         resolve_secrets=machine.resolve_secrets,
     )
+
+
+def _beside(spec: RunSpec, folder: Fetched | None) -> Path:
+    """Where the task's text lies in its context; never a folder of this machine, whatever the text is called."""
+    if folder is None:
+        return _NOWHERE
+    path = PurePosixPath(spec.file or spec.text_name)
+    return folder.folder if path.is_absolute() or ".." in path.parts else folder.folder / path.parent
 
 
 def _check(leased: LeasedRun, loaded: LoadedTask) -> None:
