@@ -59,6 +59,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from taskengine.service.duty import Duties, Duty
     from taskengine.service.store.signals import QUEUE
     from taskengine.service.web import Web, listen
+    from taskengine.watching import Watching
     from triggers.answers import Answers
     from triggers.intake import TOPIC
     from triggers.processor import process_due
@@ -94,7 +95,9 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
         )
-        stack.enter_context(Duties(services, *triggering))
+        watching = stack.enter_context(contextlib.closing(Watching(services, using)))
+        stack.enter_context(Duties(services, *triggering, *watching.duties))
+        stack.callback(watching.stop)  # before the duties' end, which waits for what they do
         with web, supervisor.watching(web.answers):
             say(f"serving {address} (API below /api/v1); data in {options.data}")
             if worker is not None:

@@ -19,7 +19,7 @@ from taskengine.context.access import login_for
 from taskengine.context.model import Fetched
 from taskengine.context.source import UrlLogin, is_remote, shown
 from taskengine.dockerfile.parse import LARGEST_TEXT
-from taskengine.errors import InvalidInput, NotFound, TaskEngineError, Unreachable
+from taskengine.errors import Interrupted, InvalidInput, NotFound, TaskEngineError, Unreachable
 from taskengine.plainfile import Folder
 from taskengine.plan.model import Plan
 from taskengine.runs.decode import record_of
@@ -87,8 +87,8 @@ class TaskScan:
         """Looks at one task; whatever is wrong with it is kept, to be shown."""
         try:
             self._look(scan)
-        except NotFound:
-            pass  # it was deleted meanwhile
+        except (NotFound, Interrupted):
+            pass  # it was deleted meanwhile; or the service is being stopped, and the next one looks
         except TaskEngineError as error:
             self._failed(scan, error.message)
         except Exception as error:  # noqa: BLE001 - a bug of ours that one task shows must not hold up the others

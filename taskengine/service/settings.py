@@ -38,6 +38,7 @@ class ServerSettings:
     hooks_to_private_addresses: bool = False
     drain_seconds: int = 30
     trusted_proxies: str = ""
+    scan_contexts: bool = True
     per_owner: int = 0
     per_task: int = 0
 

@@ -157,7 +157,7 @@ def _images(conn: Connection, row: Row[Any], found: Iterable[Mapping[str, Any]],
         conn.execute(run_images.insert().values(number=row.number, position=len(known), **values))
         known.add(name)
         watched = f"{reference.name}:{reference.tag or DEFAULT_TAG}"
-        watches.notice(conn, watched, by={"kind": "own", "run": row.id}, digest=digest, now=now)
+        watches.notice(conn, watched, by={"kind": watches.OWN, "run": row.id}, digest=digest, now=now)
 
 
 def _add_output(conn: Connection, row: Row[Any], output: Mapping[str, int]) -> None:

@@ -19,12 +19,17 @@ from taskengine.service.store.rows import clean
 from taskengine.service.store.tables import task_images, task_scans, watches
 from taskengine.service.store.taskimages import Relation
 
+#: what may come of a notice
+NOT_WATCHED, KNOWN, ASKED = "no task watches it", "it is known already", "its registry is asked at once"
+#: who may tell of a push: a registry, or a run of our own
+REGISTRY, OWN = "registry", "own"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watch:
     """`seen` is what the tag stood for, as plain data, None before the first check. `changes` counts how often it stood
-    for something new. `told` is the last notice of a push, and `told_by` whose notice is still to be looked into.
-    `tasks` is how many stand on it and may be started by it."""
+    for something new. `told` is its registry's last notice of a push, and `told_by` whose notice is still to be looked
+    into.     `tasks` is how many stand on it and may be started by it."""
 
     image: str
     seen: Document | None
@@ -41,11 +46,14 @@ class Watch:
 
 
 def due(conn: Connection, *, now: datetime, resting: Iterable[str] = (), most: int = 1000) -> list[Watch]:
-    """The images to ask about, those first that wait longest; none of the registries that are left alone for now."""
+    """The images to ask about, those first that somebody told of, then those that wait longest; none of the registries
+    that are left alone for now."""
     statement = select(watches).where(watches.c.next_at <= now, _is_used())
     for registry in resting:
         statement = statement.where(watches.c.image.not_like(_begins(registry), escape="\\"))
-    return [_watch(row) for row in conn.execute(statement.order_by(watches.c.next_at, watches.c.image).limit(most))]
+    is_told = watches.c.told_by == {}  # what was told of goes before what is to be asked about now and then
+    order = (is_told, watches.c.next_at, watches.c.image)
+    return [_watch(row) for row in conn.execute(statement.order_by(*order).limit(most))]
 
 
 def get(conn: Connection, image: str) -> Watch:
@@ -58,16 +66,17 @@ def get(conn: Connection, image: str) -> Watch:
 
 def notice(conn: Connection, image: str, *, by: Document, digest: str, now: datetime) -> str:
     """Somebody told of a push: the image is due at once, unless it is known to stand for that digest. `digest` may be
-    empty. Returns what comes of it, in words."""
+    empty. `by` says whose notice it is, in `kind`: only a registry's shows that notifications of it work. Returns what
+    comes of it, in words."""
     row = conn.execute(select(watches).where(watches.c.image == image).with_for_update()).first()
     if row is None:
-        return "no task watches it"
-    if digest and row.seen is not None and row.seen.get("digest") == digest:
-        conn.execute(watches.update().where(watches.c.image == image).values(told=now))
-        return "it is known already"
-    values: dict[str, Any] = {"told": now, "told_by": dict(by), "next_at": now}
-    conn.execute(watches.update().where(watches.c.image == image).values(**values))
-    return "its registry is asked at once"
+        return NOT_WATCHED
+    told = {"told": now} if by.get("kind") == REGISTRY else {}
+    is_known = bool(digest) and row.seen is not None and row.seen.get("digest") == digest
+    values: dict[str, Any] = told if is_known else {**told, "told_by": dict(by), "next_at": now}
+    if values:
+        conn.execute(watches.update().where(watches.c.image == image).values(**values))
+    return KNOWN if is_known else ASKED
 
 
 def settle(
@@ -84,7 +93,7 @@ def settle(
         "seen": seen, "checked": checked, "changed": changed, "failures": failures, "error": clean(error, 2000),
         "changes": row.changes + is_news,
     }  # fmt: skip
-    if row.told == before.told:
+    if (row.next_at, row.told_by) == (before.next_at, before.told_by):
         values["next_at"] = next_at
         if not failures:
             values["told_by"] = {}

@@ -154,6 +154,22 @@ def test_a_notice_makes_the_image_due_unless_it_tells_what_is_known(database: Da
         assert watches.notice(conn, APP, by=by, digest="", now=later(3)) == "no task watches it"
 
 
+def test_what_was_told_of_is_asked_about_first(database: Database) -> None:
+    with database.write() as conn:
+        make(conn, "web", *(uses("web", f"r.example/a:{n}") for n in range(3)))
+        watches.notice(conn, "r.example/a:2", by={"kind": "own", "run": "ca1"}, digest="", now=later(1))
+        assert [one.image[-1] for one in watches.due(conn, now=later(1))] == list("201")
+
+
+def test_only_a_registrys_notice_shows_that_its_notifications_work(database: Database) -> None:
+    with database.write() as conn:
+        make(conn, "web", uses("web"))
+        watches.notice(conn, ALPINE, by={"kind": "own", "run": "ca1"}, digest="", now=later(1))
+        assert watches.get(conn, ALPINE).told is None
+        watches.notice(conn, ALPINE, by={"kind": "registry", "event": 1}, digest="", now=later(2))
+        assert watches.get(conn, ALPINE).told == later(2)
+
+
 def test_a_notice_that_comes_during_a_check_is_looked_into_after_it(database: Database) -> None:
     by = {"kind": "registry", "event": 7}
     with database.write() as conn:
