@@ -7,7 +7,7 @@ start and what need not. It makes no runs and keeps no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -211,19 +211,33 @@ class Wave:
         self._states[task] = state
         return self._go(self._met(task))
 
-    def fold(self, graph: ImageGraph, images: Iterable[str], now: datetime) -> Step | None:
+    def fold(
+        self, graph: ImageGraph, images: Iterable[str], now: datetime, *, unstarted: Collection[str] = ()
+    ) -> Step | None:
         """Take a further change in; None when another wave has to: the window is over, or a task that it concerns has
-        started already."""
+        started already. `unstarted` are tasks that may start, but whose runs have not begun yet: these see the change,
+        too, unless they would now have to wait for others."""
         merged = plan_wave(graph, (*self.plan.images, *images), self._caps)
         concerned = {member.task for member in plan_wave(graph, images, self._caps).members}
         if now - self.opened > self._caps.window or self.is_over:
             return None
-        if any(self._states.get(task, MemberState.WAITING) is not MemberState.WAITING for task in concerned):
+        begun = {
+            task for task, state in self._states.items() if state is not MemberState.WAITING and task not in unstarted
+        }
+        if concerned & begun:
             return None
         if not self._states.keys() <= {member.task for member in merged.members}:
             return None  # tasks have changed since, or the cap leaves others out
+        if any(self._must_wait(member) for member in merged.members):
+            return None
         self._adopt(merged, self._states)
         return self.begin() if self._begun else Step()
+
+    def _must_wait(self, member: Member) -> bool:
+        """Whether a task that may start already has a parent that is not over."""
+        return self._states.get(member.task) is MemberState.STARTED and any(
+            not self._states.get(parent, MemberState.WAITING).is_final for parent in member.parents
+        )
 
     def covers(self, graph: ImageGraph, image: str) -> bool:
         """Whether a change of this image is one that the wave makes itself and sees to: no wave is opened for it."""
