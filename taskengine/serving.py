@@ -65,6 +65,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from triggers.processor import process_due
     from triggers.refusals import Refusals
     from triggers.timers import Timers
+    from triggers.wavekeeper import keep
 
     supervisor = Supervisor.of(using.environ)
     _check_tls(options, say)
@@ -94,6 +95,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
+            Duty("waves", 0.5, lambda: keep(services)),
         )
         watching = stack.enter_context(contextlib.closing(Watching(services, using)))
         stack.enter_context(Duties(services, *triggering, *watching.duties))

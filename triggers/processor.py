@@ -15,17 +15,20 @@ from typing import Any
 from taskengine.errors import InvalidInput, NotFound, TaskEngineError
 from taskengine.service.model import Document, Task
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, ledger, queue, secrets, tasks
+from taskengine.service.store import Connection, ledger, secrets, tasks
 from taskengine.service.submission import Asked, Overrides, of_task
-from triggers import timers
+from triggers import coalesce, rebuild, timers
+from triggers.imageevent import SOURCES
 from triggers.match import judge
 from triggers.sourcecontrol import forge
 from triggers.sourcecontrol.address import same_repository
 from triggers.sourcecontrol.generic import Generic
 from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
+from triggers.wavekeeper import queue_ready
 
 _log = logging.getLogger("triggers.processor")
 _RANK = ("ignored", "failed", "waiting", "queued")
+_AT_ONCE = 20  # runs of a wave that are queued with its event; the others are the wave keeper's
 _TOLD = {Kind.PUSH: "Git Commit", Kind.TAG: "Git Tag", Kind.PULL_REQUEST: "Pull Request"}
 
 
@@ -48,6 +51,10 @@ def process_due(services: Services, *, most: int = 20) -> int:
 
 def process(services: Services, event: ledger.Event) -> None:
     """Works on one event. Raises Unreachable; whatever is wrong with the event itself is its outcome."""
+    if event.source in SOURCES:
+        if rebuild.process(services, event):
+            queue_ready(services, most=_AT_ONCE)
+        return
     if event.source == "timer":
         _again(services, event)
         return
@@ -140,9 +147,10 @@ def _one(
         reason = f"{verdict.reason} comes from a fork: it waits for approval, and its run gets no secrets"
         ledger.conclude(conn, outcome, "waiting", reason)
         return "waiting", reason
-    run, _ = queue.enqueue(conn, request, now=now, box=services.box)
-    ledger.conclude(conn, outcome, "queued", verdict.reason, run=run.id)
-    return "queued", f"{run.id}: {verdict.reason}"
+    run, new = coalesce.enqueue(services, conn, request, now=now)
+    reason = verdict.reason if new else f"{verdict.reason}; {run.id} had not begun and builds it, too"
+    ledger.conclude(conn, outcome, "queued", reason, run=run.id)
+    return "queued", f"{run.id}: {reason}"
 
 
 def key_of(task: str, event: SourceEvent) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
 from triggers.imagegraph import ImageGraph
+
+#: tasks by image
+Only = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,15 +60,18 @@ class WavePlan:
         return max((member.level for member in self.members), default=-1) + 1
 
 
-def plan_wave(graph: ImageGraph, images: Iterable[str], caps: Caps | None = None) -> WavePlan:
-    """The rebuilds that a change of these images leads to."""
+def plan_wave(
+    graph: ImageGraph, images: Iterable[str], caps: Caps | None = None, *, only: Only | None = None
+) -> WavePlan:
+    """The rebuilds that a change of these images leads to. `only` names, by image, the tasks to which its change is
+    news, where it is not to all that stand on it."""
     caps = caps or Caps()
     changed = tuple(dict.fromkeys(images))
     direct: dict[str, list[str]] = {}
     for image in changed:
         for task in graph.users.get(image, ()):
             # who made the image itself is not behind it
-            if image not in graph.tasks[task].makes:
+            if image not in graph.tasks[task].makes and (only is None or task in only.get(image, (task,))):
                 direct.setdefault(task, []).append(image)
     children = _reached(graph, direct)
     order = {task: place for place, task in enumerate(children)}
@@ -166,17 +172,23 @@ class Step:
 
 
 class Wave:
-    """A plan on its way. Told the same things in the same order, it says the same; it is not for several threads."""
+    """A plan on its way. Told the same things in the same order, it says the same; it is not for several threads.
 
-    def __init__(self, plan: WavePlan, opened: datetime, caps: Caps | None = None) -> None:
+    With `by_image` a changed parent is no reason by itself: `ended` has to say which of its images are news to whom.
+    """
+
+    def __init__(self, plan: WavePlan, opened: datetime, caps: Caps | None = None, *, by_image: bool = False) -> None:
         self.opened = opened
         self._caps = caps or Caps()
+        self._by_image = by_image
         self._begun = False
+        self._members: dict[str, Member] = {}
         self._adopt(plan, {})
 
     def _adopt(self, plan: WavePlan, states: Mapping[str, MemberState]) -> None:
         self.plan = plan
-        self._members = {member.task: member for member in plan.members}
+        known = {task: member.images for task, member in self._members.items()}
+        self._members = {member.task: _with_images(member, known.get(member.task, ())) for member in plan.members}
         self._states = {task: states.get(task, MemberState.WAITING) for task in self._members}
         self._children: dict[str, list[str]] = {task: [] for task in self._members}
         for member in plan.members:
@@ -186,6 +198,14 @@ class Wave:
             member.task: sum(not self._states[parent].is_final for parent in member.parents)
             for member in plan.members
         }  # fmt: skip
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """By task, each with all images that are known to have changed beneath it."""
+        return dict(self._members)
+
+    def children(self, task: str) -> Sequence[str]:
+        return tuple(self._children.get(task, ()))
 
     @property
     def states(self) -> Mapping[str, MemberState]:
@@ -204,21 +224,27 @@ class Wave:
         """Go on from what was stored of the members."""
         self._adopt(self.plan, states)
 
-    def ended(self, task: str, state: MemberState) -> Step:
-        """A task's run has ended as CHANGED, UNCHANGED or FAILED. Told twice, or of a stranger, nothing follows."""
+    def ended(self, task: str, state: MemberState, news: Mapping[str, Iterable[str]] | None = None) -> Step:
+        """A task's run has ended as CHANGED, UNCHANGED or FAILED. Told twice, or of a stranger, nothing follows. `news`
+        are by child the images that it stands on and that the run has changed."""
         if self._states.get(task) is not MemberState.STARTED or not state.is_final:
             return Step()
         self._states[task] = state
+        for child, images in (news or {}).items():
+            if child in self._children[task]:
+                self._members[child] = _with_images(self._members[child], images)
         return self._go(self._met(task))
 
     def fold(
-        self, graph: ImageGraph, images: Iterable[str], now: datetime, *, unstarted: Collection[str] = ()
-    ) -> Step | None:
+        self, graph: ImageGraph, images: Iterable[str], now: datetime, *, unstarted: Collection[str] = (),
+        only: Only | None = None,
+    ) -> Step | None:  # fmt: skip
         """Take a further change in; None when another wave has to: the window is over, or a task that it concerns has
         started already. `unstarted` are tasks that may start, but whose runs have not begun yet: these see the change,
         too, unless they would now have to wait for others."""
-        merged = plan_wave(graph, (*self.plan.images, *images), self._caps)
-        concerned = {member.task for member in plan_wave(graph, images, self._caps).members}
+        further = tuple(images)
+        merged = plan_wave(graph, (*self.plan.images, *further), self._caps, only=only)
+        concerned = {member.task for member in plan_wave(graph, further, self._caps, only=only).members}
         if now - self.opened > self._caps.window or self.is_over:
             return None
         begun = {
@@ -275,12 +301,16 @@ class Wave:
         """Why a task whose parents have all ended need not be built; empty when it has to be."""
         member = self._members[task]
         states = {parent: self._states[parent] for parent in member.parents}
-        if member.images or MemberState.CHANGED in states.values():
+        if member.images or (MemberState.CHANGED in states.values() and not self._by_image):
             return ""
         failed = [parent for parent, state in states.items() if state is MemberState.FAILED]
         if failed:
             return f"{', '.join(failed[:5])} failed, so that what it stands on is as before"
         return "nothing that it stands on has changed"
+
+
+def _with_images(member: Member, images: Iterable[str]) -> Member:
+    return replace(member, images=tuple(dict.fromkeys((*member.images, *images))))
 
 
 def refusal(image: str, opened: Sequence[datetime], now: datetime, caps: Caps) -> str:

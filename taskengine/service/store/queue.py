@@ -302,6 +302,11 @@ waiting = standing.waiting
 # ---- within one transaction
 
 
+def lock(conn: Connection) -> None:
+    """Until this transaction ends, no run is queued and none is given out."""
+    alone(conn, _QUEUE_LOCK)
+
+
 def row_of(conn: Connection, run: str) -> Row[Any]:
     """A run's row, locked until the transaction ends. Raises NotFound."""
     row = conn.execute(_ROW, {"run": run}).first()

@@ -1,4 +1,4 @@
-"""Which tasks a change of an image reaches, read level by level, so that it costs what is reached and not what there is.
+"""Which tasks a change of an image reaches, read level by level, so that it costs what is reached, not what there is.
 
 Only tasks that a new image may start are reached. Must not know what counts as a change, nor in which order to rebuild.
 """
@@ -61,30 +61,42 @@ def makers_of(conn: Connection, image: str) -> list[str]:
     return list(conn.execute(select(_c.task).where(*mine).order_by(_c.task)).scalars())
 
 
+def users_of(conn: Connection, images: Iterable[str]) -> dict[str, list[str]]:
+    """Who stands on each of these images, by name."""
+    found: dict[str, list[str]] = {image: [] for image in images}
+    for some in _chunks(found):
+        for task, image in conn.execute(_USERS.where(_c.image.in_(some))):
+            found[image].append(task)
+    return found
+
+
 def reached(conn: Connection, images: Iterable[str]) -> Reached:
     """All that stands on these images, on what is made of them, and so on."""
     found = Reached()
     level = list(dict.fromkeys(images))
     while level:
-        found.users.update({image: [] for image in level})
-        users = select(_c.task, _c.image).join(task_scans, task_scans.c.task == _c.task).distinct()
-        users = users.where(_c.relation == Relation.USES.value, task_scans.c.watching).order_by(_c.task, _c.image)
-        fresh: dict[str, None] = {}
-        for some in _chunks(level):
-            for task, image in conn.execute(users.where(_c.image.in_(some))):
-                found.users[image].append(task)
-                if task not in found.makes:
-                    fresh[task] = None
-        found.makes.update({task: [] for task in sorted(fresh)})
-        makes = select(_c.task, _c.image).where(_c.relation == Relation.MAKES.value).order_by(_c.task, _c.image)
+        users = users_of(conn, level)
+        found.users.update(users)
+        fresh = sorted({task for names in users.values() for task in names} - found.makes.keys())
+        found.makes.update({task: [] for task in fresh})
         below: dict[str, None] = {}
         for some in _chunks(fresh):
-            for task, image in conn.execute(makes.where(_c.task.in_(some))):
+            for task, image in conn.execute(_MAKES.where(_c.task.in_(some))):
                 found.makes[task].append(image)
                 if image not in found.users:
                     below[image] = None
         level = list(below)
     return found
+
+
+_USERS = (
+    select(_c.task, _c.image)
+    .join(task_scans, task_scans.c.task == _c.task)
+    .where(_c.relation == Relation.USES.value, task_scans.c.watching)
+    .distinct()
+    .order_by(_c.task, _c.image)
+)
+_MAKES = select(_c.task, _c.image).where(_c.relation == Relation.MAKES.value).order_by(_c.task, _c.image)
 
 
 def _chunks(names: Iterable[str]) -> Iterator[list[str]]:

@@ -188,7 +188,7 @@ def is_ready(conn: Connection, number: int, task: str) -> bool:
 
 def with_ends(conn: Connection) -> list[int]:
     """The waves that have members whose runs are over, of which nobody has taken note."""
-    statement = select(_members.wave.distinct()).select_from(_LEFT.join(waves, waves.c.number == _members.wave))
+    statement = select(_members.wave).distinct().select_from(_LEFT.join(waves, waves.c.number == _members.wave))
     statement = statement.where(waves.c.state == OPEN, *_ENDED).order_by(_members.wave)
     return list(conn.execute(statement).scalars())
 
@@ -303,8 +303,8 @@ _CHANGE = (
     wave_members.update()
     .where(_members.wave == bindparam("w"), _members.task == bindparam("t"))
     .values(
-        level=bindparam("n_level"), parents=bindparam("n_parents"), images=bindparam("n_images"), state=bindparam("n_state"),
-        run=bindparam("n_run"), reason=bindparam("n_reason"),
+        level=bindparam("n_level"), parents=bindparam("n_parents"), images=bindparam("n_images"),
+        state=bindparam("n_state"), run=bindparam("n_run"), reason=bindparam("n_reason"),
     )
 )  # fmt: skip
 

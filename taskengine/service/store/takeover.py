@@ -1,0 +1,46 @@
+"""A run that waits and has not begun takes a further cause over, or the build of a newer one, instead of a second run.
+
+Whether two of them mean the same build is the caller's to say. Must not know triggers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from taskengine.runs.model import RunStatus
+from taskengine.service.model import Document, Run, RunRequest
+from taskengine.service.store import queue, secrets, standing
+from taskengine.service.store.rows import run_of
+from taskengine.service.store.tables import runs
+
+
+def waiting_like(conn: Connection, request: RunRequest, *, now: datetime) -> list[Run]:
+    """The runs of the request's task that wait and have never begun, and whose turn comes as the request's would; the
+    newest first. No worker gets one of them until this transaction ends."""
+    queue.lock(conn)
+    c = runs.c
+    mine = (c.task == request.task, c.status == RunStatus.QUEUED.value, c.attempt == 1, c.cancel_reason == "")
+    statement = select(runs).where(*mine, c.kind == standing.kind_of(request)).order_by(c.number.desc())
+    found = [run_of(row) for row in conn.execute(statement.with_for_update())]
+    return [run for run in found if run.not_before is None or run.not_before <= now]
+
+
+def add_causes(conn: Connection, run: str, causes: Iterable[Document], *, now: datetime) -> None:
+    """Further causes of a run, before those that it has; nothing for one that is not there."""
+    row = conn.execute(select(runs.c.cause).where(runs.c.id == run).with_for_update()).first()
+    if row is not None:
+        values = {"cause": [*causes, *row.cause], "updated": now}
+        conn.execute(runs.update().where(runs.c.id == run).values(**values))
+
+
+def rebuild_as(conn: Connection, box: secrets.SecretBox, run: Run, request: RunRequest, *, now: datetime) -> None:
+    """A waiting run carries out another request of its task; the request's causes come before its own."""
+    values = {
+        "spec": request.spec, "timeout": request.timeout, "priority": max(run.priority, request.priority),
+        "cause": [*request.cause, *run.cause], "updated": now,
+    }  # fmt: skip
+    conn.execute(runs.update().where(runs.c.id == run.id).values(**values))
+    secrets.put(conn, box, "run", run.id, request.secrets, now=now, replace=True)
