@@ -95,7 +95,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
-            Duty("waves", 0.5, lambda: keep(services)),
+            Duty("waves", 0.5, lambda: keep(services), topic="waves"),  # at once again while there is more to queue
         )
         watching = stack.enter_context(contextlib.closing(Watching(services, using)))
         stack.enter_context(Duties(services, *triggering, *watching.duties))
