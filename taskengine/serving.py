@@ -266,6 +266,7 @@ def _worker(
 
     from taskengine.service.model import Role
     from taskengine.service.store import tokens
+    from taskengine.worker.tidying import Upkeep
     from taskengine.workerparts import WorkerOptions, embedded_worker
 
     name = f"embedded worker {options.worker_name}"
@@ -276,12 +277,20 @@ def _worker(
                 tokens.revoke(conn, old.id, now=services.now())
         return tokens.create(conn, name=name, role=Role.WORKER, now=services.now())[1]
 
+    settings = services.settings
     return embedded_worker(
         WorkerOptions(
             url=address,
             token=services.database.transact(work),
             name=options.worker_name,
             capacity=options.capacity,
+            upkeep=Upkeep(
+                min_free=settings.min_free,
+                owns_engine=settings.own_engine,
+                cache_limit=settings.cache_limit,
+                cache_reserve=settings.cache_reserve,
+                image_days=settings.image_days,
+            ),
         ),
         replace(using, data_dir=options.data),
         lambda text: say(f"worker: {text}"),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runners.docker.buildkit import Buildkitd
     from runners.docker.connect import Endpoint
     from runners.docker.engine import Engine
+    from runners.docker.housekeeping import Housekeeping
+    from runners.docker.imagebook import ImageBook
     from runners.docker.runner import DockerRunner
     from taskengine.context.keep import Contexts
     from taskengine.context.model import Deadline, Fetched
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from taskengine.registry.platformdigest import PlatformDigests
     from taskengine.runner import RunContext
     from taskengine.taskspec.model import SecretSpec
+    from taskengine.worker.tidying import Upkeep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,34 @@ def runner_for(
         contexts=contexts or contexts_for(context.run_id, using, files=False, bare=bare),
         buildkitd=buildkitd(using),
         platforms=platform_digests(using),
+        book=_book(using.worker_dir / "images.json") if using.worker_dir is not None else None,
     )
+
+
+@functools.cache
+def _book(path: Path) -> ImageBook:
+    """One for the whole process: its runs write into it at once."""
+    from runners.docker.imagebook import ImageBook
+    from taskengine.ambient import Ambient
+
+    return ImageBook(path, Ambient.system().now)
+
+
+def housekeeping(using: Settings, upkeep: Upkeep, lacking: Callable[[], int]) -> Housekeeping:
+    """Keeps in bounds what a worker's runs leave on its engine. `lacking` says how many bytes its disk is short of."""
+    from datetime import timedelta
+
+    from runners.docker.housekeeping import Housekeeping, Rules
+    from taskengine.ambient import Ambient
+
+    rules = Rules(
+        owns_engine=upkeep.owns_engine,
+        cache_most=upkeep.cache_limit,
+        cache_least=upkeep.cache_reserve,
+        images=timedelta(days=upkeep.image_days) if upkeep.image_days else None,
+    )
+    book = _book((using.worker_dir or using.data_dir) / "images.json")
+    return Housekeeping(lambda: engine(using), book, rules, now=Ambient.system().now, lacking=lacking)
 
 
 def buildkitd(using: Settings) -> Buildkitd | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskengine import wiring
 from taskengine.errors import InvalidInput, RunnerError
 from taskengine.lightclass import dataclass
+from taskengine.worker.tidying import Upkeep
 
 if TYPE_CHECKING:
     from taskengine.client.workers import LeasedRun
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from taskengine.taskspec.model import SecretSpec
     from taskengine.wiring import Settings
     from taskengine.worker.carry import Contexts, Machine
+    from taskengine.worker.health import Checkup
     from taskengine.worker.loop import WorkerLoop
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -31,7 +33,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """What a worker is told when it is started. `capacity` is how many runs it takes at once; `registry` is where it
-    proves that it can push, none leaves that out; `ca_file` is the authority of the service's certificate."""
+    proves that it can push, none leaves that out; `ca_file` is the authority of the service's certificate; `upkeep`
+    bounds what it leaves on the disk."""
 
     url: str
     token: str = field(repr=False)
@@ -41,6 +44,7 @@ class WorkerOptions:
     capacity: int = 2
     registry: str = ""
     ca_file: str = ""
+    upkeep: Upkeep = field(default_factory=Upkeep)
 
 
 def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], None]) -> WorkerLoop:
@@ -48,15 +52,10 @@ def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], No
     from taskengine import __version__
     from taskengine.client.transport import Transport
     from taskengine.client.workers import Registration, WorkerApi
-    from taskengine.worker.health import Checkup, Watermarks
     from taskengine.worker.loop import Parts, WorkerLoop
+    from taskengine.worker.tidying import Tidying
 
-    if not _NAME.fullmatch(options.name):
-        raise InvalidInput(
-            f"a worker cannot be called {options.name!r}", hint="use letters, digits, dots, underscores and hyphens"
-        )
-    folder = using.data_dir / "worker" / options.name
-    mine = replace(using, worker_dir=folder)
+    mine, folder = _own(options, using)
     api = WorkerApi(Transport(options.url, options.token, verify=options.ca_file or True))
     machine = _machine(api, mine)
     about = Registration(
@@ -67,19 +66,48 @@ def worker_loop(options: WorkerOptions, using: Settings, say: Callable[[str], No
         capacity=options.capacity,
         version=__version__,
     )
-    marks = Watermarks()
+    checkup = _checkup(options, mine)
+    house = wiring.housekeeping(mine, options.upkeep, checkup.lacking)
     return WorkerLoop(
         Parts(
             api=api,
             machine=machine,
             about=about,
             folder=folder / "runs",
-            checkup=Checkup(lambda: _engine_facts(mine), (folder, *_engine_folders(mine)), marks),
+            checkup=checkup,
+            tidying=Tidying(house, say),
             prove=lambda: _prove(machine, folder / "proof", options.registry),
             sweep=lambda keep: wiring.sweep_worker(mine, keep),
             say=say,
         )
     )
+
+
+def what_would_go(options: WorkerOptions, using: Settings) -> list[Any]:
+    """What this worker would let go of its engine now; changes nothing. Raises Unreachable."""
+    mine, _ = _own(options, using)
+    checkup = _checkup(options, mine)
+    checkup.look()
+    return list(wiring.housekeeping(mine, options.upkeep, checkup.lacking).plan())
+
+
+def _own(options: WorkerOptions, using: Settings) -> tuple[Settings, Path]:
+    """The settings with this worker's own folder, and the folder."""
+    if not _NAME.fullmatch(options.name):
+        raise InvalidInput(
+            f"a worker cannot be called {options.name!r}", hint="use letters, digits, dots, underscores and hyphens"
+        )
+    folder = using.data_dir / "worker" / options.name
+    return replace(using, worker_dir=folder), folder
+
+
+def _checkup(options: WorkerOptions, using: Settings) -> Checkup:
+    from taskengine.worker.health import Checkup, Watermarks
+
+    least = options.upkeep.min_free
+    marks = Watermarks(stop=least, go=least * 3 // 2)
+    folders = (using.worker_dir or using.data_dir, *_engine_folders(using))
+    return Checkup(lambda: _engine_facts(using), folders, marks)
 
 
 def _machine(api: Any, using: Settings) -> Machine:

@@ -20,6 +20,7 @@ from taskengine.runner import Cancel
 from taskengine.runs.model import Reason
 
 if TYPE_CHECKING:
+    from runners.docker.imagebook import ImageBook
     from taskengine.registry.auth import Logins
 
 #: layers are unpacked one after the other by the engine, so more pulls at once only share its disk
@@ -27,12 +28,14 @@ _PULLS_AT_ONCE = 3
 
 
 class Images:
-    """Thread-safe. `close` waits for nothing: a pull that nobody needs any more ends by itself."""
+    """Thread-safe. `close` waits for nothing: a pull that nobody needs any more ends by itself. What is pulled is
+    noted in the `book`."""
 
-    def __init__(self, api: Engine, logins: Logins, *, platform: str = "") -> None:
+    def __init__(self, api: Engine, logins: Logins, *, platform: str = "", book: ImageBook | None = None) -> None:
         self._api = api
         self._logins = logins
         self._platform = platform
+        self._book = book
         self._turns = threading.BoundedSemaphore(_PULLS_AT_ONCE)
         self._ahead = Crew(_PULLS_AT_ONCE, "pull-ahead")
         self._early: dict[str, Future[None]] = {}
@@ -94,11 +97,20 @@ class Images:
                     raise
                 if cancel.wait(delay):
                     raise Canceled from failure
+        if found and self._book is not None:
+            self._book.used(_name(image), str(found.get("Id", "")))
         return found or {}
 
     def _pull(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
         with self._turns:
+            if self._book is None:
+                self._pull_now(image, progress, cancel)
+                return
+            before = self._inspect(image)
             self._pull_now(image, progress, cancel)
+            if (found := self._inspect(image)) is not None:
+                known = None if before is None else str(before["Id"])
+                self._book.made(_name(image), str(found["Id"]), "pulled", before=known)
 
     def _pull_now(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
         import requests
@@ -126,3 +138,7 @@ class Images:
     def close(self) -> None:
         self._closed.set()
         self._ahead.close(drop=True, wait=False)
+
+
+def _name(image: str) -> str:
+    return ImageReference.parse(image).familiar

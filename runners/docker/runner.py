@@ -23,6 +23,7 @@ from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
 from runners.docker.layers import layer_progress
+from runners.docker.noting import noting
 from runners.docker.once import Canceled, Crew, in_thread, wait
 from runners.docker.parts import Joiner
 from runners.docker.platforms import Indexes
@@ -43,6 +44,7 @@ from taskengine.runs.model import ImageResult, Reason, StepResult
 if TYPE_CHECKING:
     from runners.docker.build import Builder
     from runners.docker.buildkit.daemon import Buildkitd
+    from runners.docker.imagebook import ImageBook
     from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
     from taskengine.registry.client import RegistryClient
@@ -77,8 +79,10 @@ class DockerRunner:
         contexts: Contexts | None = None,
         buildkitd: Buildkitd | None = None,
         platforms: PlatformDigests | None = None,
+        book: ImageBook | None = None,
     ) -> None:
         self._api = api
+        self._book = book
         self._buildkitd = buildkitd
         self._registry = registry
         self._contexts = contexts
@@ -95,7 +99,7 @@ class DockerRunner:
         self._prepared = False
         self._builder: Builder | None = None
         self._indexes = Indexes()
-        self._images = Images(api, logins, platform=context.platform)
+        self._images = Images(api, logins, platform=context.platform, book=book)
 
     # life cycle
 
@@ -226,8 +230,11 @@ class DockerRunner:
             attempt.anew()  # its session died with the process; what was built is in the cache
         if self._builder is None:
             raise RunnerError(f"step {step.id!r} is not of the plan that was prepared")
+        note = noting(self._api, self._book, step.build) if self._book is not None and step.build is not None else None
         result = self._builder.build(step, attempt, now=self._ambient.now)
         for image in result.images:
+            if note is not None:
+                note(image)
             attempt.emit(ImageReady(at=self._ambient.now(), step=step.id, image=image))
         return result
 

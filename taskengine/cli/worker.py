@@ -11,6 +11,9 @@ from taskengine.cli.base import Command, Option
 if TYPE_CHECKING:
     from taskengine.supervisor import Supervisor
     from taskengine.worker.loop import WorkerLoop
+    from taskengine.workerparts import WorkerOptions
+
+DISK = "The disk"
 
 #: seconds for what comes after the grace: threads that end, and the last answers
 _LAST_THINGS = 45
@@ -52,9 +55,53 @@ _LAST_THINGS = 45
     metavar="SECONDS",
     help="How long SIGTERM waits for what runs (60).",
 )
+@click.option(
+    "--min-free",
+    cls=Option,
+    section=DISK,
+    default="2g",
+    metavar="SIZE",
+    help="Take no runs while less than this is free, until half as much again is (2g).",
+)
+@click.option(
+    "--image-days",
+    cls=Option,
+    section=DISK,
+    type=click.IntRange(0),
+    default=30,
+    metavar="N",
+    help="Remove images that runs brought or built and that no run has used for so long (30); 0 keeps them.",
+)
+@click.option(
+    "--own-engine",
+    cls=Option,
+    section=DISK,
+    is_flag=True,
+    help="Nobody else uses this engine: keep its build cache in bounds, too.",
+)
+@click.option(
+    "--cache-limit",
+    cls=Option,
+    section=DISK,
+    default="20g",
+    metavar="SIZE",
+    help="The most that the build cache may have, with --own-engine (20g).",
+)
+@click.option(
+    "--cache-reserve",
+    cls=Option,
+    section=DISK,
+    default="2g",
+    metavar="SIZE",
+    help="What of the build cache stays even when the disk is short (2g).",
+)
+@click.option(
+    "--dry-run", cls=Option, section=DISK, is_flag=True, help="Say what would be removed from the engine now, and end."
+)
 def worker(
-    server: str, name: str | None, pool: str, labels: tuple[str, ...], capacity: int, prove_push: str, grace: int
-) -> int:
+    server: str, name: str | None, pool: str, labels: tuple[str, ...], capacity: int, prove_push: str, grace: int,
+    min_free: str, image_days: int, own_engine: bool, cache_limit: str, cache_reserve: str, dry_run: bool,
+) -> int:  # fmt: skip
     """Take runs from a service and carry them out on this machine's engine.
 
     The worker dials out; nothing has to reach it. Its token (role worker) is read from ACR_TASK_TOKEN, or from the file
@@ -71,8 +118,16 @@ def worker(
     from taskengine.errors import InvalidInput
     from taskengine.givensecret import given_secret
     from taskengine.supervisor import Supervisor
+    from taskengine.worker.tidying import Upkeep
     from taskengine.workerparts import WorkerOptions, worker_loop
 
+    upkeep = Upkeep(
+        min_free=_size("--min-free", min_free), owns_engine=own_engine, image_days=image_days,
+        cache_limit=_size("--cache-limit", cache_limit), cache_reserve=_size("--cache-reserve", cache_reserve),
+    )  # fmt: skip
+    name = name or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).strip("-.") or "worker"
+    if dry_run:
+        return _say_what_would_go(WorkerOptions(url="", token="", name=name, upkeep=upkeep))
     if not server:
         raise InvalidInput("a worker needs a service", hint="name it with --server URL or ACR_TASK_SERVER")
     token = given_secret(os.environ, "ACR_TASK_TOKEN")
@@ -89,12 +144,13 @@ def worker(
     options = WorkerOptions(
         url=server,
         token=token,
-        name=name or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).strip("-.") or "worker",
+        name=name,
         pool=pool,
         labels=named,
         capacity=capacity,
         registry=prove_push,
         ca_file=os.environ.get("ACR_TASK_CA_FILE", ""),
+        upkeep=upkeep,
     )
     supervisor = Supervisor.of(os.environ)
 
@@ -103,6 +159,32 @@ def worker(
         supervisor.status(text)
 
     return _work(worker_loop(options, wiring.settings(), say), grace, supervisor)
+
+
+def _size(option: str, text: str) -> int:
+    """Bytes. Raises InvalidInput."""
+    from taskengine.errors import InvalidInput
+    from taskengine.plan.value import size_bytes
+
+    try:
+        size = size_bytes(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{option}: {error.message}", hint=error.hint) from None
+    if size < 0:
+        raise InvalidInput(f"{option}: {text} is no size", hint="write a number with a unit, such as 20g")
+    return size
+
+
+def _say_what_would_go(options: WorkerOptions) -> int:
+    from taskengine import wiring
+    from taskengine.worker.tidying import shown
+    from taskengine.workerparts import what_would_go
+
+    going = what_would_go(options, wiring.settings())
+    for one in going:
+        print(f"{one.kind}{f' {one.name}' if one.name else ''} ({shown(one.size)}): {one.why}")
+    print(f"{len(going)} would go, {shown(sum(one.size for one in going))} at most; nothing was removed")
+    return 0
 
 
 def _work(loop: WorkerLoop, grace: float, supervisor: Supervisor) -> int:

@@ -124,3 +124,7 @@ class _Database:
         for name, value in sorted(counts.free_bytes.items()):
             free.add_metric([name], value)
         yield free
+        cache = GaugeMetricFamily("acr_task_worker_cache_bytes", "BuildKit's cache on its engine.", labels=["worker"])
+        for name, value in sorted(counts.cache_bytes.items()):
+            cache.add_metric([name], value)
+        yield cache

@@ -18,7 +18,8 @@ MIB = 1 << 20
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """Times are seconds, sizes bytes. `step_limits` hold for every step of a task that has no limits of its own, and
-    `most_step_limits` for every step at all. No `registry` means that pushes may go wherever the worker can log in."""
+    `most_step_limits` for every step at all. No `registry` means that pushes may go wherever the worker can log in.
+    What the worker of this process does about its disk stands last, as `taskengine.worker.tidying.Upkeep` has it."""
 
     registry: str = ""
     platform: str = "linux/amd64"
@@ -41,6 +42,11 @@ class ServerSettings:
     scan_contexts: bool = True
     per_owner: int = 0
     per_task: int = 0
+    own_engine: bool = False
+    cache_limit: int = 20 * 1024 * MIB
+    cache_reserve: int = 2 * 1024 * MIB
+    image_days: int = 30
+    min_free: int = 2 * 1024 * MIB
 
 
 def read_settings(path: Path, *, required: bool) -> ServerSettings:
@@ -95,7 +101,9 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
     return found
 
 
-_MAY_BE_ZERO = frozenset({"retention_days", "drain_seconds", "per_owner", "per_task"})
+_MAY_BE_ZERO = frozenset(
+    {"retention_days", "drain_seconds", "per_owner", "per_task", "cache_reserve", "image_days", "min_free"}
+)
 _KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "true or false"}
 
 

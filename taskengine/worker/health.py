@@ -27,9 +27,11 @@ class Watermarks:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """`why` is empty when all is well, else one sentence for people. `facts` are plain data."""
+    """`why` is empty when all is well, else one sentence for people. `facts` are plain data. `is_short`: what is wrong
+    is that the disk is short of room."""
 
     why: str = ""
+    is_short: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,5 +68,16 @@ class Checkup:
         least = min(free.values(), default=self._marks.go)
         self._short_of_room = least < (self._marks.go if self._short_of_room else self._marks.stop)
         if self._short_of_room:
-            return Health(why=f"too little room on the disk: {least / GIB:.1f} GiB are free", facts=facts)
+            why = f"{least / GIB:.1f} GiB are free, and {self._marks.go / GIB:.1f} are needed"
+            return Health(why=f"too little room on the disk: {why}", facts=facts, is_short=True)
         return Health(facts=facts)
+
+    def lacking(self) -> int:
+        """How many bytes would have to become free for runs to be taken; 0 when runs are taken."""
+        if not self._short_of_room:
+            return 0
+        try:
+            least = min((self._free(folder) for folder in self._folders if folder.exists()), default=self._marks.go)
+        except OSError:
+            return 0
+        return max(0, self._marks.go - least)

@@ -24,6 +24,7 @@ from taskengine.worker.carry import Machine, carry_out
 from taskengine.worker.health import Checkup, Health
 from taskengine.worker.sender import Sender
 from taskengine.worker.spool import Lease, Spool, alone, left_behind
+from taskengine.worker.tidying import Tidying
 
 #: a worker that could not renew stops its runs so many seconds before their leases end, or when a sixth of them is
 #: left: a lease is at least three heartbeats long, so two of them may always fail
@@ -43,7 +44,7 @@ Say = Callable[[str], None]
 class Parts:
     """What a worker is made of. `prove` carries out a small run of its own and raises when the machine cannot do what
     runs need. `sweep` removes from the engine what runs have left there that are over, or were lost with the engine;
-    it asks by a run's key which are to be kept."""
+    it asks by a run's key which are to be kept. `tidying` keeps the disk in bounds."""
 
     api: WorkerApi
     machine: Machine
@@ -53,6 +54,7 @@ class Parts:
     prove: Callable[[], None]
     sweep: Callable[[Callable[[str], bool]], object]
     say: Say
+    tidying: Tidying | None = None
     ambient: Ambient = field(default_factory=Ambient.system)
 
 
@@ -105,8 +107,12 @@ class WorkerLoop:
             self._resume()
             if self._prove():
                 threads.append(self._thread("checkup", self._look_again))
+                if self._parts.tidying is not None:
+                    self._parts.tidying.begin()
                 self._take()
         finally:
+            if self._parts.tidying is not None:
+                self._parts.tidying.end()
             self._wait_for_runs()
             with self._freed:
                 self._stopping.set()
@@ -301,6 +307,8 @@ class WorkerLoop:
             state = "draining" if self._draining else self._state
             health = self._health
         facts = {**health.facts, "why": health.why, "running": len(runs)}
+        if self._parts.tidying is not None:
+            facts |= self._parts.tidying.facts
         now = self._parts.ambient.monotonic()
         try:
             held, drain = self._api.heartbeat(self._id, state=state, health=facts, leases=runs)
@@ -366,8 +374,10 @@ class WorkerLoop:
             self._health, self._dispelled = health, doubts
             changed, self._state = state != self._state, state
             self._freed.notify_all()
-        if health.is_fit:
+        if health.is_fit or health.is_short:
             self._sweep()
+        if self._parts.tidying is not None:
+            self._parts.tidying.room(is_short=health.is_short)
         if changed:
             self._heartbeat()  # a worker that just became ready must not wait for its next beat to be given work
             self._parts.say("ready" if health.is_fit else f"takes no runs: {health.why}")

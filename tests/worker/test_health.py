@@ -27,3 +27,19 @@ def test_a_disk_that_does_not_answer_makes_it_unfit(tmp_path: Path) -> None:
         raise OSError(5, "Input/output error")
 
     assert Checkup(dict, (tmp_path,), Watermarks(), free).look().why == "the disk does not answer: input/output error"
+
+
+def test_what_is_lacking_is_told_only_while_runs_are_refused(tmp_path: Path) -> None:
+    free = [2.5]
+    checkup = Checkup(dict, (tmp_path,), Watermarks(), lambda _: int(free[0] * GIB))
+    assert (checkup.look().is_short, checkup.lacking()) == (False, 0)
+    free[0] = 1
+    assert (checkup.look().is_short, checkup.lacking()) == (True, 2 * GIB)
+    free[0] = 2.5
+    assert (checkup.look().is_short, checkup.lacking()) == (True, GIB // 2)
+    free[0] = 3
+    assert (checkup.look().is_short, checkup.lacking()) == (False, 0)
+
+
+def test_without_a_watermark_no_disk_is_too_full(tmp_path: Path) -> None:
+    assert Checkup(dict, (tmp_path,), Watermarks(stop=0, go=0), lambda _: 0).look().is_fit

@@ -15,13 +15,14 @@ from taskengine.service.store.tables import deliveries, runs, workers
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
     """`queue` has for each pool how many runs wait there, and since when the oldest does. `free_bytes` is what workers
-    said of the fullest of their disks, by name."""
+    said of the fullest of their disks, by name; `cache_bytes`, of the build cache on engines that are their own."""
 
     runs: Mapping[str, int]
     queue: Mapping[str, tuple[int, datetime]]
     workers: Mapping[str, int]
     deliveries: Mapping[str, int]
     free_bytes: Mapping[str, float]
+    cache_bytes: Mapping[str, float]
 
 
 def count(conn: Connection) -> Counts:
@@ -35,6 +36,7 @@ def count(conn: Connection) -> Counts:
     by_state = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
     states: dict[str, int] = {}
     free: dict[str, float] = {}
+    cache: dict[str, float] = {}
     for row in conn.execute(select(workers.c.name, workers.c.state, workers.c.drain, workers.c.health)):
         state = "draining" if row.drain and row.state != "lost" else row.state
         states[state] = states.get(state, 0) + 1
@@ -42,10 +44,14 @@ def count(conn: Connection) -> Counts:
         known = [float(v) for v in said.values() if isinstance(v, int | float)] if isinstance(said, dict) else []
         if known:
             free[row.name] = min(known)
+        size = row.health.get("cache") if isinstance(row.health, dict) else None
+        if isinstance(size, int | float):
+            cache[row.name] = float(size)
     return Counts(
         runs={row[0]: row[1] for row in conn.execute(by_status)},
         queue={pool: (number, since) for pool, number, since in conn.execute(waiting)},
         workers=states,
         deliveries={row[0]: row[1] for row in conn.execute(by_state)},
         free_bytes=free,
+        cache_bytes=cache,
     )

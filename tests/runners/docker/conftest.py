@@ -8,7 +8,7 @@ import threading
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ def reachable(engine: Engine, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
-    """`run_task(text, context=None, cancel=None, log=None, on=engine, **facts)`; extra RunContext fields in `grant`."""
+    """`run_task(text, context=None, cancel=None, log=None, on=engine, **facts)`; extra RunContext fields in `grant`.
+    `worker` is the folder of the worker that carries it out."""
 
     runners: list[DockerRunner] = []
 
@@ -155,12 +156,14 @@ def run_task(engine: Engine, tmp_path: Path) -> Iterator[RunTask]:
         listener: Callable[[Event], None] = lambda _: None,
         environ: dict[str, str] | None = None,
         grant: dict[str, Any] | None = None,
+        worker: Path | None = None,
         wrap: Callable[[Any], Any] = lambda api: api,
         **facts: str,
     ) -> Outcome:
         there = on or engine
         env = {**there.env, **({"DOCKER_HOST": host} if host else {}), **(environ or {})}
         settings = wiring.read_settings({**env, "ACR_TASK_DATA": str(tmp_path / "data")})
+        settings = replace(settings, worker_dir=worker)
         run_id = Ambient.system().new_id()
         inputs = Inputs(facts=RunFacts(**{"id": run_id, **facts}), secret_values=secrets or {}, base_dir=tmp_path)
         loaded = load_task(text, file="task.yaml", inputs=inputs)
