@@ -78,7 +78,11 @@ COMMANDS = [
 ]
 TASKS = [pytest.param(block, id=str(block)) for block in blocks("yaml") if "steps:" in block.text]
 REGISTRIES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("registries:")]
-SETTINGS = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("retentionDays:")]
+SETTINGS = [
+    pytest.param(block, id=str(block))
+    for block in blocks("yaml")
+    if block.text.startswith(("retentionDays:", "minFree:"))
+]
 TABLES = [pytest.param(block, id=str(block)) for block in blocks("yaml") if block.text.startswith("providers:")]
 
 

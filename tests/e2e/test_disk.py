@@ -22,7 +22,7 @@ from tests.support.service import Service, service
 pytestmark = pytest.mark.engine
 MIB = 1 << 20
 HEAD = "version: v1.1.0\nsteps:\n"
-DOCKERFILE = b"FROM busybox:1\nARG N\nRUN head -c 30000000 /dev/urandom > /blob\n"
+DOCKERFILE = b"FROM busybox:1\nARG N\nRUN head -c 50000000 /dev/urandom > /blob\n"
 
 
 @pytest.fixture
