@@ -55,12 +55,14 @@ class ServeOptions:
 def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     """Serve until SIGTERM or SIGINT. Runs that are not over within the grace go on by themselves; the next start goes
     on with them. Raises InvalidInput or Unreachable when it cannot begin, RunnerError when the web server broke."""
+    from taskengine.context.access import access_of
     from taskengine.service.api.app import make_app
     from taskengine.service.duty import Duties, Duty
     from taskengine.service.store.signals import QUEUE
     from taskengine.service.web import Web, listen
     from taskengine.watching import Watching
     from triggers.answers import Answers
+    from triggers.gitpoll import GitPoller
     from triggers.intake import TOPIC
     from triggers.processor import process_due
     from triggers.refusals import Refusals
@@ -91,15 +93,18 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         _first_token(services, options, address, say)
         worker = _worker(options, services, using, inner, say)
         stack.enter_context(said)
+        poller = GitPoller(services, lambda logins: access_of(using.environ, files=False, logins=logins))
         triggering = (
             Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
             Duty("waves", 0.5, lambda: keep(services), topic="waves"),  # at once again while there is more to queue
+            Duty("poll git", 5.0, poller.tick, first=2.0),
         )
         watching = stack.enter_context(contextlib.closing(Watching(services, using)))
         stack.enter_context(Duties(services, *triggering, *watching.duties))
         stack.callback(watching.stop)  # before the duties' end, which waits for what they do
+        stack.callback(poller.stop)
         with web, supervisor.watching(web.answers):
             say(f"serving {address} (API below /api/v1); data in {options.data}")
             if worker is not None:

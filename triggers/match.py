@@ -50,13 +50,27 @@ def judge(document: Mapping[str, Any], event: SourceEvent) -> Verdict:
     return max(refusals, key=lambda one: one[0])[1]
 
 
-def _objections(trigger: Mapping[str, Any], step: Mapping[str, Any], event: SourceEvent) -> Iterator[str]:
-    """What stands against the event, from the plainest on; an empty text where nothing does."""
+def wants_ref(trigger: Mapping[str, Any], step: Mapping[str, Any], event: SourceEvent) -> bool:
+    """Whether a trigger wants pushes to the branch, or tags of the name, that the event is of, as far as these alone
+    say."""
+    repository, filters, step = _own_words(trigger, step)[1:]
+    return not (_other_event(trigger, filters, event) or _other_ref(repository, step, filters, event))
+
+
+def _own_words(
+    trigger: Mapping[str, Any], step: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
+    """The address that a trigger watches, its repository and filters, and the step as far as it speaks of them."""
     repository = trigger.get("sourceRepository") or {}
-    filters = trigger.get("filters") or {}
     url = repository.get("repositoryUrl") or step.get("contextPath") or ""
     if not same_repository(url, step.get("contextPath") or ""):
         step = {}  # the context is another repository, and says nothing of this one's branches and folders
+    return url, repository, trigger.get("filters") or {}, step
+
+
+def _objections(trigger: Mapping[str, Any], step: Mapping[str, Any], event: SourceEvent) -> Iterator[str]:
+    """What stands against the event, from the plainest on; an empty text where nothing does."""
+    url, repository, filters, step = _own_words(trigger, step)
     yield "" if trigger.get("status", "Enabled") == "Enabled" else "the trigger is disabled"
     yield _other_repository(url, event)
     yield _other_event(trigger, filters, event)

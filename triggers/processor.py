@@ -20,7 +20,7 @@ from taskengine.service.submission import Asked, Overrides, of_task
 from triggers import coalesce, rebuild, timers
 from triggers.imageevent import SOURCES
 from triggers.match import judge
-from triggers.sourcecontrol import forge
+from triggers.sourcecontrol import forge, polled
 from triggers.sourcecontrol.address import same_repository
 from triggers.sourcecontrol.generic import Generic
 from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
@@ -94,6 +94,8 @@ def process(services: Services, event: ledger.Event) -> None:
 
 def read(event: ledger.Event, document: Mapping[str, Any]) -> Parsed:
     """What an event says to a task. Raises InvalidInput when it is not what its source sends."""
+    if event.source == polled.SOURCE:
+        return polled.parse(event.body)
     known = forge(event.source)
     if isinstance(known, Generic):
         triggers = (document.get("trigger") or {}).get("sourceTriggers") or ()
@@ -127,21 +129,25 @@ def _one(
     now: datetime,
 ) -> tuple[str, str]:  # fmt: skip
     """What comes of one changed ref: a state, and the reason in words."""
-    cause = cause_of(number, event)
+    cause, key = cause_of(number, event), key_of(task.name, event)
+
+    def note(state: str, reason: str) -> None:
+        ledger.note(conn, number, task=task.name, state=state, reason=reason, facts=cause, now=now, key=key)
+
     verdict = judge(task.document, event)
     if not verdict.wanted:
-        ledger.note(conn, number, task=task.name, state="ignored", reason=verdict.reason, facts=cause, now=now)
+        note("ignored", verdict.reason)
         return "ignored", verdict.reason
     asked = Asked(owner=task.owner, now=now, cause=(cause,))
     try:
         overrides = overrides_of(task, event, untrusted=verdict.needs_approval)
         request, _ = of_task(task, kept, overrides, asked, services.settings)
     except InvalidInput as error:
-        ledger.note(conn, number, task=task.name, state="failed", reason=error.message, facts=cause, now=now)
+        note("failed", error.message)
         return "failed", error.message
-    outcome, before = ledger.claim(conn, number, task=task.name, key=key_of(task.name, event), facts=cause, now=now)
+    outcome, before = ledger.claim(conn, number, task=task.name, key=key, facts=cause, now=now)
     if not outcome:
-        ledger.note(conn, number, task=task.name, state="ignored", reason=before, facts=cause, now=now)
+        note("ignored", before)
         return "ignored", before
     if verdict.needs_approval:
         reason = f"{verdict.reason} comes from a fork: it waits for approval, and its run gets no secrets"

@@ -56,18 +56,9 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
     local = context.url.startswith("file:")
     if local and not access.files:
         raise InvalidInput(f"{context.url} is on this machine's disk, which is not read here", hint="use a folder")
-    login = _login(context, access)
     root = into / "content"
     root.mkdir(parents=True, exist_ok=True)
-    git = GitCommand(
-        root,
-        environ=access.environ,
-        settings=(*_login_settings(context.url, login), *_lfs_settings(access)),
-        secrets=_secrets(context.url, login),
-        protocols="file" if local else _PROTOCOLS,
-        deadline=deadline,
-        limits=limits,
-    )
+    git = command_for(context, root, access, limits, deadline)
     try:
         git.run("init", "--quiet", "--template=")
         git.run("config", "remote.origin.url", context.url)
@@ -86,6 +77,21 @@ def fetch_git(context: Git, into: Path, access: Access, limits: Limits, deadline
         folder=folder, commit=place.commit, branch=place.branch, tag=place.tag, repository=context.url,
         committed=_time_of(committed),
     )  # fmt: skip
+
+
+def command_for(context: Git, folder: Path, access: Access, limits: Limits, deadline: Deadline) -> GitCommand:
+    """Git's commands in a folder, with the login of this repository's host and for no other. Raises InvalidInput for a
+    login that would travel without encryption."""
+    login = _login(context, access)
+    return GitCommand(
+        folder,
+        environ=access.environ,
+        settings=(*_login_settings(context.url, login), *_lfs_settings(access)),
+        secrets=_secrets(context.url, login),
+        protocols="file" if context.url.startswith("file:") else _PROTOCOLS,
+        deadline=deadline,
+        limits=limits,
+    )
 
 
 def _seconds_of(git: GitCommand, commit: str) -> int | None:

@@ -40,6 +40,10 @@ class ServerSettings:
     drain_seconds: int = 30
     trusted_proxies: str = ""
     scan_contexts: bool = True
+    git_poll_seconds: int = 120
+    git_poll_longest_seconds: int = 900
+    git_poll_hooked_seconds: int = 3600
+    git_polls_per_minute: int = 60
     per_owner: int = 0
     per_task: int = 0
     own_engine: bool = False
@@ -104,6 +108,7 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
 _MAY_BE_ZERO = frozenset(
     {"retention_days", "drain_seconds", "per_owner", "per_task", "cache_reserve", "image_days", "min_free"}
 )
+_MAY_BE_ZERO = frozenset({"git_poll_seconds", "retention_days", "drain_seconds", "per_owner", "per_task"})
 _KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "true or false"}
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from taskengine.errors import Conflict, NotFound
 from taskengine.service.model import Document
 from taskengine.service.store.rows import clean, place_of_cursor
-from taskengine.service.store.tables import event_outcomes, events, heads, timers_fired
+from taskengine.service.store.tables import event_outcomes, events, timers_fired
 from taskengine.service.store.tasks import matches
 
 #: how long after each failure an event is tried again; after the last it has failed
@@ -205,8 +205,8 @@ def failed(conn: Connection, number: int, reason: str, *, now: datetime) -> str:
 def claim(conn: Connection, event: int, *, task: str, key: str, facts: Document, now: datetime) -> tuple[int, str]:
     """The number of a new outcome that holds this content key from now on; or 0 and, in words, who had it before."""
     values: dict[str, Any] = {
-        "event": event, "task": task, "key": digest(key), "state": "waiting", "reason": "", "run": "",
-        "facts": dict(facts), "at": now,
+        "event": event, "task": task, "key": digest(key), "content": digest(key), "state": "waiting", "reason": "",
+        "run": "", "facts": dict(facts), "at": now,
     }  # fmt: skip
     try:
         with conn.begin_nested():
@@ -223,10 +223,27 @@ def conclude(conn: Connection, outcome: int, state: str, reason: str, *, run: st
     conn.execute(event_outcomes.update().where(event_outcomes.c.number == outcome).values(**values))
 
 
-def note(conn: Connection, event: int, *, task: str, state: str, reason: str, facts: Document, now: datetime) -> None:
-    """An outcome that starts nothing."""
+def note(
+    conn: Connection, event: int, *, task: str, state: str, reason: str, facts: Document, now: datetime, key: str = ""
+) -> None:
+    """An outcome that starts nothing. `key` is that of its content, which others may still claim."""
     values = {"event": event, "task": task, "state": state, "reason": clean(reason, 2000), "run": "", "at": now}
-    conn.execute(event_outcomes.insert().values(**values, facts=dict(facts)))
+    content = digest(key) if key else None
+    conn.execute(event_outcomes.insert().values(**values, facts=dict(facts), content=content))
+
+
+def is_known(conn: Connection, key: str) -> bool:
+    """Whether any event has told of this content, whatever it led to."""
+    return (
+        conn.execute(select(event_outcomes.c.number).where(event_outcomes.c.content == digest(key))).first() is not None
+    )
+
+
+def last_told(conn: Connection, tasks: Sequence[str], sources: Sequence[str]) -> datetime | None:
+    """When one of these sources told one of these tasks something last."""
+    mine = (events.c.task.in_(list(tasks)), events.c.source.in_(list(sources)), events.c.state != "refused")
+    found: datetime | None = conn.execute(select(func.max(events.c.received)).where(*mine)).scalar()
+    return found
 
 
 def get(conn: Connection, number: int) -> Event:
@@ -313,12 +330,9 @@ def replay(conn: Connection, number: int, *, now: datetime) -> Event:
     return get(conn, number)
 
 
-def prune(conn: Connection, *, before: datetime, known: Sequence[str] | None = None) -> int:
-    """Lets go of events that were done before, and of timers' old instants; with `known`, of the heads of other
-    repositories too. Returns how many events went."""
+def prune(conn: Connection, *, before: datetime) -> int:
+    """Lets go of events that were done before, and of timers' old instants. Returns how many events went."""
     conn.execute(timers_fired.delete().where(timers_fired.c.at < before))
-    if known is not None:
-        conn.execute(heads.delete().where(heads.c.repository.not_in(list(known)), heads.c.checked < before))
     return conn.execute(events.delete().where(events.c.done < before)).rowcount
 
 

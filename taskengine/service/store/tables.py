@@ -326,6 +326,7 @@ event_outcomes = Table(
     Column("event", _number, ForeignKey("events.number", ondelete="CASCADE"), nullable=False, index=True),
     Column("task", String(200), nullable=False),
     Column("key", String(64), unique=True),
+    Column("content", String(64), index=True),  # the same, kept of what started nothing too
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False),
     Column("run", String(32), nullable=False),
@@ -352,16 +353,70 @@ timers_fired = Table(
     Column("run", String(32), nullable=False),
 )  # fmt: skip
 
-# the newest commit that was seen of each watched ref, by its repository's one spelling
+# one row a repository that tasks watch, by its one spelling: how asking it went. `scope` says for which tasks it was
+# asked (a digest of what each of them wants), `missed` when it told last of what no webhook had told
+repositories = Table(
+    "repositories", metadata,
+    Column("repository", String(500), primary_key=True),
+    Column("scope", Json, nullable=False),
+    Column("checked", Moment),
+    Column("changed", Moment),
+    Column("missed", Moment),
+    Column("next_at", Moment, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)  # fmt: skip
+
+# the newest commit that was seen of each watched ref
 heads = Table(
     "heads", metadata,
-    Column("repository", String(500), primary_key=True),
+    Column(
+        "repository", String(500), ForeignKey("repositories.repository", ondelete="CASCADE"), primary_key=True
+    ),
     Column("ref", String(500), primary_key=True),
     Column("commit_id", String(64), nullable=False),
     Column("seen", Moment, nullable=False),
-    Column("checked", Moment, nullable=False),
-    Column("next_at", Moment, nullable=False),
+)  # fmt: skip
+
+# the webhooks that this service made at forges, or is to make or to remove; their tokens are in `secrets`
+forge_hooks = Table(
+    "forge_hooks", metadata,
+    Column("task", String(200), primary_key=True),
+    Column("name", String(200), primary_key=True),  # of the task's source trigger
+    Column("forge", String(50), nullable=False),
+    Column("repository", String(2000), nullable=False),  # its address, as the task has it
+    Column("wanted", String(64), nullable=False),  # a digest of what is to be there; empty for nothing
+    Column("made", String(64), nullable=False),  # a digest of what is there
+    Column("remote", String(500), nullable=False),  # its number at the forge
+    Column("state", String(20), nullable=False),  # waiting, made, dead, removing
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment),
     Column("error", Text, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Index("ix_forge_hooks_next_at", "next_at"),
+)  # fmt: skip
+
+# what forges are to be told of runs, one row a run and state; of those of one commit and context, in order
+commit_statuses = Table(
+    "commit_statuses", metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("run", String(32), nullable=False, index=True),
+    Column("task", String(200), nullable=False),
+    Column("source", String(200), nullable=False),  # the task's source trigger, whose token is used
+    Column("repository", String(2000), nullable=False),
+    Column("commit_id", String(64), nullable=False),
+    Column("told", String(20), nullable=False),  # queued, running, succeeded, failed, canceled, error
+    Column("description", Text, nullable=False),
+    Column("state", String(20), nullable=False),  # waiting, delivered, superseded, dead
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment),
+    Column("status", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("done", Moment),
+    UniqueConstraint("run", "told"),
+    Index("ix_commit_statuses_state_next_at", "state", "next_at"),
+    Index("ix_commit_statuses_task_commit_id", "task", "commit_id"),
 )  # fmt: skip
 
 # how well is known what a task stands on; `due` when it is to be looked at again, none when all of it was taken in

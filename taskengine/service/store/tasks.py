@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from taskengine.errors import Conflict, NotFound
 from taskengine.service.model import Document, Task
 from taskengine.service.store import taskimages
+from taskengine.service.store.database import Database
 from taskengine.service.store.rows import task_of
 from taskengine.service.store.tables import secrets, tasks
 
@@ -64,6 +65,24 @@ def page(
         statement = statement.where(matches(conn, tasks.c.name, scopes))
     found = [task_of(row) for row in conn.execute(statement)]
     return TaskPage(tasks=tuple(found[:top]), cursor=found[top - 1].name if len(found) > top else None)
+
+
+def each(database: Database) -> Iterator[Task]:
+    """All tasks, by name, a hundred at a time."""
+    cursor = None
+    while True:
+        with database.read() as conn:
+            found = page(conn, top=100, cursor=cursor)
+        yield from found.tasks
+        if not (cursor := found.cursor):
+            return
+
+
+def mark(conn: Connection) -> tuple[int, int, datetime | None]:
+    """What is another one after any task was made, changed or removed."""
+    columns = (func.count(), func.coalesce(func.sum(tasks.c.revision), 0), func.max(tasks.c.updated))
+    count, revisions, updated = conn.execute(select(*columns)).one()
+    return int(count), int(revisions), updated
 
 
 def replace(
