@@ -6,7 +6,7 @@ from typing import Any
 
 from taskengine.service.caller import Caller
 from taskengine.service.services import Services
-from triggers import approval, explain
+from triggers import approval, explain, storedgraph
 
 
 class Answers:
@@ -20,3 +20,6 @@ class Answers:
 
     def explain(self, services: Services, caller: Caller, run: str) -> dict[str, Any]:
         return explain.explain(services, caller, run)
+
+    def graph(self, services: Services, caller: Caller) -> dict[str, Any]:
+        return storedgraph.document(services, caller)

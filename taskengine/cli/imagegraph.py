@@ -1,11 +1,14 @@
-"""Task files to the graph of their images, for `graph` and `simulate`: reads them and the Dockerfiles they build."""
+"""Task files to the graph of their images, for `graph` and `simulate`: reads them and the Dockerfiles they build.
+
+Knows no server.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskengine.cli.option import TaskOptions
 from taskengine.errors import InvalidInput
@@ -72,17 +75,10 @@ def _scans(plan: Plan, folder: Path, file: str, platform: str) -> Mapping[str, S
     return found.scans
 
 
-def graph_json(graph: ImageGraph) -> dict[str, Any]:
-    """The graph as plain data; images by their full names."""
-    return {
-        "tasks": [
-            {
-                "name": task.task,
-                "uses": list(task.uses),
-                "makes": list(task.makes),
-                "unknown": list(task.unknown),
-                "unwatched": [{"image": image, "reason": reason} for image, reason in task.unwatched.items()],
-            }
-            for task in graph.tasks.values()
-        ]
-    }
+def check_without_files(options: TaskOptions, *, watch_all: bool) -> None:
+    """Raises InvalidInput for options that say how files are read, where the tasks are a server's."""
+    if watch_all or options != TaskOptions():
+        raise InvalidInput(
+            "these options say how task files are read, and no file was named",
+            hint="name the files, or leave the options out: stored tasks have their own values",
+        )

@@ -20,3 +20,6 @@ class Triggering(Protocol):
 
     def explain(self, services: Services, caller: Caller, run: str) -> dict[str, Any]:
         """Why a run was queued, as the API shows it. Raises NotFound."""
+
+    def graph(self, services: Services, caller: Caller) -> dict[str, Any]:
+        """What each task that the caller may see makes, and what it stands on, as the API shows it."""

@@ -13,10 +13,12 @@ import pytest
 from taskengine.context.model import Fetched
 from taskengine.context.source import UrlLogin
 from taskengine.errors import InvalidInput, Unreachable
+from taskengine.service.model import Role
 from taskengine.service.settings import ServerSettings
 from taskengine.service.store import taskimages
 from taskengine.service.store.taskimages import Scan
 from tests.service.api.support import Api, Hand, ended, inline
+from triggers.answers import Answers
 from triggers.taskimages import stored_graph
 from triggers.taskscan import TaskScan
 
@@ -325,3 +327,20 @@ def test_a_task_that_was_deleted_meanwhile_is_left_alone(api: Api, repository: R
     TaskScan(api.services, repository.fetch).look(replace(scan))
     with api.services.database.read() as conn:
         assert taskimages.scan_of(conn, "app") is None
+
+
+def test_the_graph_of_all_tasks_is_shown_with_what_is_not_known_yet(api: Api, repository: Repository) -> None:
+    api.services.triggers = Answers()
+    create(api, docker())
+    create(api, docker("late", trigger={"baseImageTrigger": {"status": "Disabled"}}))
+    first = {one["name"]: one for one in api.reader.get("/graph").json()["tasks"]}
+    assert list(first) == ["app", "late"]
+    assert (first["late"]["uses"], first["late"]["scanned"], first["late"]["watching"]) == ([], None, False)
+    TaskScan(api.services, repository.fetch).tick()
+    found = {one["name"]: one for one in api.reader.get("/graph").json()["tasks"]}
+    assert found["app"]["uses"] == [BASE]
+    assert found["app"]["makes"] == ["registry.example.com/app:1"]
+    assert found["app"]["watching"]
+    assert not found["late"]["watching"]
+    bound = api.caller(Role.READER, name="bound", scopes=("late",))
+    assert [one["name"] for one in bound.get("/graph").json()["tasks"]] == ["late"]

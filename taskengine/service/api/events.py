@@ -10,11 +10,11 @@ from fastapi.responses import JSONResponse
 from taskengine.service import events
 from taskengine.service.api import view
 from taskengine.service.api.access import V1
-from taskengine.service.api.ask import Cursor, IdempotencyKey, Number, RunId, Top, moment
+from taskengine.service.api.ask import Cursor, IdempotencyKey, Number, Top, moment
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
 from taskengine.service.api.runs import TaskFilter
 from taskengine.service.api.schema.common import Moment
-from taskengine.service.api.schema.event import EventList, EventState, EventView, Explanation, RefuseBody
+from taskengine.service.api.schema.event import EventList, EventState, EventView, RefuseBody
 from taskengine.service.store.ledger import Wanted
 
 router = APIRouter(prefix=V1, tags=["events"])
@@ -73,11 +73,3 @@ def refuse_event(services: ServicesOf, caller: CallerOf, number: Number, body: R
     """The event is ignored from now on."""
     reason = body.reason if body else ""
     return JSONResponse(view.shown_event(events.refuse(services, caller, number, reason)))
-
-
-@router.get(
-    "/runs/{run}/explanation", responses=documented(404), response_model=Explanation, summary="Why a run was queued"
-)
-def explain_run(services: ServicesOf, caller: CallerOf, run: RunId) -> Response:
-    """Its causes, those first that started it, each followed by what led to it."""
-    return JSONResponse(events.triggers_of(services).explain(services, caller, run))

@@ -84,6 +84,11 @@ def scan_of(conn: Connection, task: str) -> Scan | None:
     return None if row is None else _scan(row)
 
 
+def scans(conn: Connection) -> dict[str, Scan]:
+    """Of every task, by its name, in the order of names."""
+    return {row.task: _scan(row) for row in conn.execute(select(task_scans).order_by(task_scans.c.task))}
+
+
 def put(
     conn: Connection, before: Scan, images: Iterable[TaskImage], *, revision: int, watching: bool, now: datetime,
     error: str = "", again: datetime | None = None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskengine.service.store import ledger
+from taskengine.service.store import ledger, taskimages
 from tests.cli.conftest import Outcome
 from tests.cli.server.conftest import Server
 from triggers.answers import Answers
@@ -102,3 +102,23 @@ def test_a_run_is_explained(cli: Cli, idle: Server) -> None:
     assert "asked for it, without a stored task" in cause
     assert json.loads(cli("explain", "ca1", "-o", "json").out)["causes"][0]["kind"] == "manual"
     assert cli("explain", "ca2").code == 2
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_the_servers_tasks_are_drawn(cli: Cli, idle: Server) -> None:
+    idle.services.triggers = Answers()
+    assert cli("graph") == Outcome(0, "", "")
+    cli("task", "create", "-n", "app", "-c", "https://github.com/team/app.git", "-f", "Dockerfile", "-t", "app:1")
+    used = taskimages.TaskImage(task="app", relation=taskimages.Relation.USES, image="docker.io/library/alpine:3")
+    made = taskimages.TaskImage(task="app", relation=taskimages.Relation.MAKES, image="r.example.com/app:1")
+    with idle.services.database.write() as conn:
+        scan = taskimages.scan_of(conn, "app")
+        assert scan is not None
+        taskimages.put(conn, scan, [used, made], revision=1, watching=True, now=AT)
+    assert cli("graph").out == "app\n  on      alpine:3\n  makes   r.example.com/app:1\n"
+    assert '(["alpine:3"])' in cli("graph", "-o", "mermaid").out
+    assert cli("graph", "-o", "svg").out.startswith("<svg")
+    assert json.loads(cli("graph", "-o", "json").out)["tasks"][0]["watching"]
+    done = cli("graph", "--all")
+    assert done.code == 2
+    assert "no file was named" in done.err

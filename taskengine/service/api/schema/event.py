@@ -57,38 +57,3 @@ class EventView(View):
 class EventList(View):
     value: list[EventView]
     next_cursor: str | None
-
-
-class CauseView(View):
-    """`depth` 0 started the run itself; each other cause led to the nearest one above it that is less deep."""
-
-    kind: str
-    text: str
-    depth: int
-    at: datetime | None
-    event: int | None
-    run: str | None
-    wave: int | None
-    facts: dict[str, Any]
-
-
-class AttemptView(View):
-    attempt: int
-    leased: datetime
-    outcome: str | None
-
-
-class Explanation(View):
-    """`isCoalesced` says that several things asked for this one run."""
-
-    run_id: str
-    task: str | None
-    type: str
-    status: str
-    create_time: datetime
-    owner: str
-    context: str | None
-    commit: str | None
-    is_coalesced: bool
-    causes: list[CauseView]
-    attempts: list[AttemptView]
