@@ -106,9 +106,11 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
 
 
 _MAY_BE_ZERO = frozenset(
-    {"retention_days", "drain_seconds", "per_owner", "per_task", "cache_reserve", "image_days", "min_free"}
-)
-_MAY_BE_ZERO = frozenset({"git_poll_seconds", "retention_days", "drain_seconds", "per_owner", "per_task"})
+    {
+        "retention_days", "drain_seconds", "per_owner", "per_task", "cache_reserve", "image_days", "min_free",
+        "git_poll_seconds",
+    }
+)  # fmt: skip
 _KINDS: dict[type, str] = {str: "text", int: "whole number", bool: "true or false"}
 
 
