@@ -2,7 +2,8 @@
 
 SQLite (the default) is one file beside a write-ahead log, and `synchronous=FULL`: a commit returns when the disk has
 it, so that what is acknowledged survives a power cut. That costs one flush of the disk a write (0.1 ms on a good SSD,
-some 5 ms on a plain disk). One thread writes at a time, in a queue of our own: SQLite itself would let them starve.
+some 5 ms on a plain disk). One thread writes at a time, in the order of a line of our own: SQLite itself would let them
+starve.
 
 PostgreSQL is asked before a connection from the pool is used again, so a restart of it costs nobody an error later on.
 A transaction that lost against another one is done again by `transact`, never by `write`, which cannot.
@@ -15,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskengine.errors import InvalidInput, OutOfSpace, Unreachable
+from taskengine.service.store.turns import Turns
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Database:
         self.dialect = engine.dialect.name
         self._file = Path(engine.url.database or "") if self.dialect == "sqlite" else None
         self._identity: tuple[int, int] | None = None
-        self._writer = threading.Lock()
+        self._writer = Turns()
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True) -> Database:
@@ -97,7 +98,7 @@ class Database:
             with self._transaction(writes=True) as conn:
                 yield conn
             return
-        if not self._writer.acquire(timeout=BUSY_SECONDS):
+        if not self._writer.acquire(BUSY_SECONDS):
             raise Unreachable("the database is busy", hint="try again; if it lasts, the disk may be too slow")
         try:
             with self._transaction(writes=True) as conn:

@@ -33,7 +33,8 @@ PAUSES = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800))
 _PACKED_FROM = 16 << 10
 _PACKED = b"\0zlib\0"
 _MOST_REFUSED = 100
-_HIDDEN_FOR = timedelta(minutes=1)  # while one service works on an event, no other does
+#: while one service works on an event, no other does; should that one die, another waits so long
+_HIDDEN_FOR = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +168,7 @@ def refused(
 
 
 def due(conn: Connection, *, now: datetime, most: int = 20) -> list[Event]:
-    """Events to be worked on, the oldest first; nobody else gets them for a minute."""
+    """Events to be worked on, the oldest first; nobody else gets them for some seconds."""
     statement = select(events).where(events.c.state == "received", events.c.next_at <= now)
     statement = statement.order_by(events.c.next_at, events.c.number).limit(most)
     rows = conn.execute(statement.with_for_update(skip_locked=True)).all()
