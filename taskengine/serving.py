@@ -166,6 +166,7 @@ def take_deliveries(app: FastAPI, services: Services, refusals: Refusals | None 
         return JSONResponse({"event": number, "new": new}, status_code=202 if new else 200)
 
     app.add_route("/hooks/{forge}/{task}", deliver, methods=["POST"], include_in_schema=False)
+    app.router.routes.insert(0, app.router.routes.pop())  # first, as every route before it would cost each delivery
 
 
 class _Signals:

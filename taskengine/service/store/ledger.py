@@ -92,6 +92,26 @@ class Arrival:
     delivery: str = ""
 
 
+# statements are made once, because to make one costs more than to carry it out
+_HOLD = select(events.c.state).where(events.c.number == bindparam("wanted")).with_for_update()
+_SETTLE = (
+    events.update()
+    .where(events.c.number == bindparam("wanted"))
+    .values({name: bindparam(name) for name in ("state", "reason", "done", "next_at")})
+)
+_CONCLUDE = (
+    event_outcomes.update()
+    .where(event_outcomes.c.number == bindparam("wanted"))
+    .values({name: bindparam(name) for name in ("state", "reason", "run")})
+)
+_CLAIM: Mapping[str, Any] = {
+    "sqlite": sqlite_insert(event_outcomes)
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(event_outcomes.c.number),
+    "postgresql": postgresql_insert(event_outcomes)
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(event_outcomes.c.number),
+}
 _NAME = ("source", "task", "delivery")
 _NEWEST = select(func.max(events.c.number))
 _SINCE = select(*(events.c[name] for name in ("number", *_NAME))).where(events.c.number > bindparam("newest"))
@@ -180,14 +200,13 @@ def due(conn: Connection, *, now: datetime, most: int = 20) -> list[Event]:
 
 def hold(conn: Connection, number: int) -> bool:
     """Whether the event is still to be worked on. Until this transaction ends, nobody else changes it."""
-    row = conn.execute(select(events.c.state).where(events.c.number == number).with_for_update()).first()
-    return row is not None and row.state == "received"
+    return conn.execute(_HOLD, {"wanted": number}).scalar() == "received"
 
 
 def settle(conn: Connection, number: int, state: str, reason: str, *, now: datetime) -> None:
     """The event is done."""
     values = {"state": state, "reason": clean(reason, 2000), "done": now, "next_at": None}
-    conn.execute(events.update().where(events.c.number == number).values(**values))
+    conn.execute(_SETTLE, {"wanted": number, **values})
 
 
 def failed(conn: Connection, number: int, reason: str, *, now: datetime) -> str:
@@ -209,19 +228,17 @@ def claim(conn: Connection, event: int, *, task: str, key: str, facts: Document,
         "event": event, "task": task, "key": digest(key), "content": digest(key), "state": "waiting", "reason": "",
         "run": "", "facts": dict(facts), "at": now,
     }  # fmt: skip
-    try:
-        with conn.begin_nested():
-            made = conn.execute(event_outcomes.insert().values(**values)).inserted_primary_key
-    except IntegrityError:
-        row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).one()
-        return 0, f"event {row.event} told of it before: " + (f"it was queued as {row.run}" if row.run else row.reason)
-    return int(made[0]) if made else 0, ""
+    made = conn.execute(_CLAIM[conn.dialect.name], values).scalar()
+    if made is not None:
+        return int(made), ""
+    row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).one()
+    return 0, f"event {row.event} told of it before: " + (f"it was queued as {row.run}" if row.run else row.reason)
 
 
 def conclude(conn: Connection, outcome: int, state: str, reason: str, *, run: str = "") -> None:
     """What a claimed outcome came to."""
     values = {"state": state, "reason": clean(reason, 2000), "run": run}
-    conn.execute(event_outcomes.update().where(event_outcomes.c.number == outcome).values(**values))
+    conn.execute(_CONCLUDE, {"wanted": outcome, **values})
 
 
 def note(
