@@ -1,6 +1,6 @@
 """`make bench`: measures everything and writes docs/benchmarks.md.
 
-python -m benchmarks.run [--rounds 5] [--only plan|engine] [--row NAME ...] [--write FILE]
+python -m benchmarks.run [--rounds 5] [--only PART ...] [--row NAME ...] [--write FILE]
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import engine_bench, plan_bench, wave_bench
-from benchmarks.measure import Result, table
+from benchmarks.measure import figures, table
 
 HEAD = """\
 # Benchmarks
@@ -26,22 +29,71 @@ Measured {date} on {machine}.
 MARK = "<!-- below this line nothing is overwritten -->"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A section of the page. `measure` takes the number of rounds and returns the section's table, and what is to be
+    said of the machine."""
+
+    title: str
+    measure: Callable[[int], tuple[str, dict[str, str]]]
+
+
+def _engine(rounds: int, rows: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
+    from benchmarks import engine_bench
+
+    results, about = engine_bench.measure(rounds=rounds, rows=rows)
+    return table(results), about
+
+
+def _plan(rounds: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import plan_bench, wave_bench
+
+    return table([*plan_bench.measure(rounds=rounds), *wave_bench.measure(rounds=rounds)]), {}
+
+
+def _service_history(_: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import service_history_bench
+
+    return figures(service_history_bench.measure()), {}
+
+
+def _service_runs(_: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import service_runs_bench
+
+    return figures(service_runs_bench.measure()), {}
+
+
+def _trigger_webhook(_: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import trigger_webhook_bench
+
+    return figures(trigger_webhook_bench.measure()), {}
+
+
+#: in the order of the page
+PARTS: dict[str, Part] = {
+    "engine": Part(title="On the engine", measure=_engine),
+    "plan": Part(title="Without an engine", measure=_plan),
+    "service-runs": Part(title="The service: runs", measure=_service_runs),
+    "service-history": Part(title="The service: a long history", measure=_service_history),
+    "trigger-webhook": Part(title="Triggers: deliveries of forges", measure=_trigger_webhook),
+}
+
+
 def main() -> None:
+    from benchmarks.engine_bench import ROWS
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["plan", "engine"])
-    parser.add_argument(
-        "--row", action="append", default=[], choices=list(engine_bench.ROWS), help="only this row of the engine's"
-    )
+    parser.add_argument("--only", action="append", default=[], choices=list(PARTS), help="may be given again")
+    parser.add_argument("--row", action="append", default=[], choices=list(ROWS), help="only this row of the engine's")
     parser.add_argument("--write", type=Path, default=None)
     given = parser.parse_args()
-    if given.row and (given.only == "plan" or given.write is not None):
-        parser.error("--row measures some rows of the engine's: not with --only plan, and no page is written of it")
-    plan: list[Result] = []
-    if given.only != "engine" and not given.row:
-        plan = [*plan_bench.measure(rounds=given.rounds), *wave_bench.measure(rounds=given.rounds)]
-    engine, about = ([], {}) if given.only == "plan" else engine_bench.measure(rounds=given.rounds, rows=given.row)
-    text = _page(plan, engine, about, given.rounds)
+    if given.row and (given.only or given.write is not None):
+        parser.error("--row measures some rows of the engine's: not with --only, and no page is written of it")
+    if given.row:
+        print(_engine(given.rounds, tuple(given.row))[0])
+        return
+    text = _page(given.only or list(PARTS), given.rounds)
     print(text)
     if given.write is not None:
         old = given.write.read_text() if given.write.exists() else ""
@@ -49,17 +101,20 @@ def main() -> None:
         given.write.write_text(f"{text}\n{MARK}{kept or chr(10)}")
 
 
-def _page(plan: list[Result], engine: list[Result], about: dict[str, str], rounds: int) -> str:
+def _page(parts: list[str], rounds: int) -> str:
+    sections: list[str] = []
+    about: dict[str, str] = {}
+    for name in parts:
+        part, begin = PARTS[name], time.monotonic()
+        found, said = part.measure(rounds)
+        about |= said
+        sections += [f"## {part.title}\n", found, ""]
+        print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     machine = f"{os.cpu_count()} processors, Linux {platform.release()}, Python {platform.python_version()}"
     if about:
         machine += f", Docker Engine {about['engine']}"
     today = datetime.now(UTC).date().isoformat()  # noqa: TID251 - a report is dated
-    parts = [HEAD.format(rounds=rounds, date=today, machine=machine)]
-    if engine:
-        parts += ["## On the engine\n", table(engine), ""]
-    if plan:
-        parts += ["## Without an engine\n", table(plan), ""]
-    return "\n".join(parts)
+    return "\n".join([HEAD.format(rounds=rounds, date=today, machine=machine), *sections])
 
 
 if __name__ == "__main__":

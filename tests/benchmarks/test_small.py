@@ -1,0 +1,35 @@
+"""Each benchmark of the service and of triggers, with tiny numbers, so that it does not rot. No timing decides anything.
+
+What they check themselves (that nothing is lost, that an answer is the right one) holds here, too.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import service_history_bench, service_runs_bench, trigger_webhook_bench
+
+KINDS = ("SQLite", "PostgreSQL")
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_history_is_multiplied_and_asked_about() -> None:
+    found = service_history_bench.measure(count=60, times=2, only=KINDS)
+    assert len(found) == 6
+    assert all(kind in one.found for one in found for kind in KINDS)
+
+
+def test_deliveries_are_sent_and_counted() -> None:
+    found = {
+        one.name: one.found for one in trigger_webhook_bench.measure(rate=50, count=5, seconds=0.3, only=KINDS[:1])
+    }
+    lost = next(said for name, said in found.items() if name.startswith("lost of"))
+    events, runs = next((name.split()[2], said) for name, said in found.items() if name.startswith("runs of"))
+    assert lost == "0"
+    assert events == runs
+
+
+@pytest.mark.engine
+def test_runs_are_timed_from_their_turn_on() -> None:
+    found = service_runs_bench.measure(count=3, alone=1, loop=1, lines=3, queued=3)
+    assert len(found) == 12
