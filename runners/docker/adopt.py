@@ -13,6 +13,8 @@ from typing import Any
 
 from runners.docker import stream
 from runners.docker.engine import Engine, Json
+from runners.docker.localengine import LocalEngine
+from runners.docker.refused import not_there, refused
 from taskengine.lightclass import dataclass
 
 #: states in which there is nothing to take over: the container never ran
@@ -33,11 +35,9 @@ class Orphan:
 
 def find(api: Engine, name: str) -> Orphan | None:
     """The container of that name if it ever ran; one that was made and never started is removed."""
-    from docker.errors import NotFound
-
     try:
         found = api.inspect_container(name)
-    except NotFound:
+    except not_there():
         return None
     state = found["State"]
     if state["Status"] in _NEVER_RAN:
@@ -81,16 +81,14 @@ def _copy(api: Engine, orphan: Orphan, write: Callable[[int, bytes], None], *, f
 class EngineLog:
     """The engine's log of a container as something with `recv` (ContainerLogs, Engine API)."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: Any, pieces: Iterator[bytes]) -> None:
         self._response = response
-        self._pieces: Iterator[bytes] = response.iter_content(None)
+        self._pieces = pieces
 
     def recv(self, _: int, /) -> bytes:
-        import requests
-
         try:
             return next(self._pieces, b"")
-        except requests.RequestException as error:
+        except OSError as error:
             raise ConnectionError(f"the log of a container broke off: {error}") from error
 
     def close(self) -> None:
@@ -98,21 +96,22 @@ class EngineLog:
 
 
 def open_log(api: Any, container: str, *, follow: bool) -> EngineLog:
-    """Ask docker-py's client for a log as the engine sends it; its own `logs` throws the streams together."""
+    """Ask for a log as the engine sends it; docker-py's own `logs` throws the streams together."""
+    if isinstance(api, LocalEngine):
+        answer = api.open_log(container, follow=follow)
+        return EngineLog(answer, iter(answer))
     address = api._url("/containers/{0}/logs", container)
     params = {"stdout": 1, "stderr": 1, "follow": int(follow), "timestamps": 0, "tail": "all"}
     response = api._get(address, params=params, stream=True, timeout=None)
     api._raise_for_status(response)
-    return EngineLog(response)
+    return EngineLog(response, response.iter_content(None))
 
 
 def end_of_sandbox(api: Engine, orphan: Orphan) -> None:
     """Take away the sandbox of a step that has ended: its names belong to steps that are made anew."""
-    from docker.errors import APIError
-
     if not orphan.sandbox:
         return
-    with contextlib.suppress(APIError):
+    with contextlib.suppress(*refused()):
         if _labels(api.inspect_container(orphan.sandbox)).get(_ROLE) == "sandbox":
             api.remove_container(orphan.sandbox, v=True, force=True)
 

@@ -20,6 +20,7 @@ from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation
 from runners.docker.parts import Joiner, Joint, Part
 from runners.docker.push import Pusher
+from runners.docker.refused import failed, refused
 from taskengine.dockerfile.cachestages import CacheStages, cache_stages
 from taskengine.lightclass import dataclass
 from taskengine.plan.cachetarget import CacheTarget
@@ -65,9 +66,6 @@ class CacheKeeper:
         self, targets: Sequence[CacheTarget], builds: Sequence[Built], client: BuildKit, *, cancel: Cancel, tell: Tell
     ) -> None:
         """Write the caches. Raises BuildCanceled when that is asked for; what else goes wrong is told."""
-        import requests
-        from docker.errors import APIError
-
         for target in targets:
             if target.is_inline:
                 continue
@@ -76,7 +74,7 @@ class CacheKeeper:
                     self._by_images(target, builds, client, cancel, tell)
             except (BuildFailed, BuildLost) as error:
                 tell("warning", f"the cache {_shown(target)} was not written: {error.message}")
-            except (APIError, requests.RequestException) as error:
+            except failed() as error:
                 tell("warning", f"the cache {_shown(target)} was not written: {explanation(error)}")
             except StepFailed as failure:
                 if failure.result.reason is not Reason.CANCELED:
@@ -180,21 +178,17 @@ class CacheKeeper:
         return content_here(self._api.inspect_image(image_id), self._api.history(image_id))
 
     def _push_one(self, target: CacheTarget, image_id: str, cancel: Cancel) -> None:
-        from docker.errors import APIError
-
         reference = ImageReference.parse(target.reference)
         self._api.tag(image_id, reference.name, reference.tag)
         try:
             self._pusher.push(target.reference, cancel=cancel, progress=lambda _: None, retrying=lambda *_: None)
         finally:
-            with contextlib.suppress(APIError):  # another run was first
+            with contextlib.suppress(*refused()):  # another run was first
                 self._api.remove_image(target.reference, noprune=True)
 
     def _discard(self, image_id: str) -> None:
         """Remove an image that nobody named; its layers stay in the engine's cache."""
-        from docker.errors import APIError
-
-        with contextlib.suppress(APIError):  # gone with its last name
+        with contextlib.suppress(*refused()):  # gone with its last name
             if not self._api.inspect_image(image_id).get("RepoTags"):
                 self._api.remove_image(image_id, noprune=True)
 

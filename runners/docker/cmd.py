@@ -20,6 +20,7 @@ from runners.docker.container import Config
 from runners.docker.engine import Engine
 from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail, start_failure
+from runners.docker.refused import failed, refused
 from taskengine.errors import RunnerError
 from taskengine.lightclass import dataclass
 from taskengine.runner import Attempt, Cancel
@@ -174,8 +175,6 @@ class Containers:
         return _Started(container=container, config=config, sock=sock)
 
     def _start_now(self, job: Job, config: Config) -> tuple[str, Any]:
-        from docker.errors import APIError
-
         container, sock = "", None
         try:
             container = self._api.create_container_from_config(config, job.name)["Id"]
@@ -189,7 +188,7 @@ class Containers:
                 stream.close(sock)
             if container:
                 self._discard(container)
-            if isinstance(error, APIError):
+            if isinstance(error, refused()):
                 raise start_failure(explanation(error), config["Image"]) from error
             raise
         return container, sock
@@ -205,15 +204,12 @@ class Containers:
 
     def _code(self, container: str, cancel: Cancel) -> int | None:
         """The exit code of a container that has ended; None when that is not known any more and nobody wants it."""
-        import requests
-        from docker.errors import APIError
-
         try:
             code = self._exits.code(container)
             if code is None:
                 # no limit: a step may close its output and go on; its time limit stops the container, which ends this
                 code = int(self._api.wait(container, timeout=None)["StatusCode"])
-        except (APIError, requests.RequestException) as error:
+        except failed() as error:
             if cancel.is_set:
                 return None
             raise RunnerError(
@@ -229,11 +225,9 @@ class Containers:
         return self._failure(container, code)
 
     def _failure(self, container: str, code: int) -> StepResult:
-        from docker.errors import APIError
-
         state: dict[str, Any] = {}
         if code == 137:
-            with contextlib.suppress(APIError):
+            with contextlib.suppress(*refused()):
                 state = self._api.inspect_container(container)["State"]
         if state.get("OOMKilled"):
             return StepResult(
@@ -266,10 +260,7 @@ class Containers:
         A program that is the first of its container and does not ask for the signal never gets it: where that can be
         seen, nobody waits for it.
         """
-        import requests
-        from docker.errors import APIError
-
-        with contextlib.suppress(APIError, requests.RequestException, OSError):
+        with contextlib.suppress(*failed()):
             found = self._api.inspect_container(container)
             number = stop_signal(str((found.get("Config") or {}).get("StopSignal") or ""))
             process = Path(f"/proc/{int(found['State']['Pid'])}")

@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from runners.docker.engine import Engine
 from runners.docker.failure import plain
+from runners.docker.localengine import LocalEngine
+from runners.docker.refused import failed
 from taskengine.errors import Unreachable
 from taskengine.lightclass import dataclass
 
@@ -85,40 +87,64 @@ def connect(endpoint: Endpoint, *, patience: float = FIRST_ANSWER) -> Engine:
     """An API client for the engine, its version negotiated. Raises Unreachable with what to do about it.
 
     `patience` is how many seconds its first answer may take."""
-    with _without_paramiko():
-        import docker
-    import requests
-    from docker.constants import MINIMUM_DOCKER_API_VERSION
-    from docker.errors import DockerException
-
-    is_ssh = endpoint.host.startswith("ssh://")
-    adapter: Any = None
+    is_local = endpoint.host.startswith("unix://")
+    client: Any = None
     try:
-        client: Any = docker.APIClient(
-            # with a version given, this asks the engine nothing: how it is reached is not settled yet
-            base_url="unix:///ssh" if is_ssh else endpoint.host,
-            version=MINIMUM_DOCKER_API_VERSION,
-            timeout=patience,  # type: ignore[arg-type] # requests takes fractions
-            num_pools=64,
-            max_pool_size=64,
-            tls=_tls(endpoint),
-        )
-        # requests would let REQUESTS_CA_BUNDLE go before our authority, and send what is for the engine to a proxy
-        client.trust_env = False
-        if is_ssh:
-            from runners.docker.ssh import SshAdapter
-
-            client._custom_adapter = adapter = SshAdapter(endpoint.host, patience=patience, most=64)
-            client.mount("http+docker://", adapter)
-        client._version = _api_version(client)
+        if is_local:
+            client = LocalEngine(
+                endpoint.host.removeprefix("unix://"), timeout=patience, headers=_extra_headers(os.environ)
+            )
+            client.negotiate()
+        else:
+            client = _library_client(endpoint, patience)
+            client._version = _api_version(client)
         client.timeout = CALL_TIMEOUT
-    except (DockerException, requests.RequestException, OSError, ValueError) as error:
+    except failed(ValueError) as error:
         where = f"{endpoint.host} (context {endpoint.context})" if endpoint.context else endpoint.host
+        adapter = getattr(client, "_custom_adapter", None)
         why = getattr(adapter, "failure", "") or plain(error)
-        if adapter is not None:
-            adapter.close()
+        if client is not None:
+            client.close()
         raise Unreachable(f"no Docker Engine answers at {where}: {why}", hint=_hint(endpoint)) from error
     return cast(Engine, client)
+
+
+def _library_client(endpoint: Endpoint, patience: float) -> Any:
+    """docker-py, for an engine that is elsewhere. It has asked nothing yet."""
+    with _without_paramiko():
+        import docker
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
+
+    is_ssh = endpoint.host.startswith("ssh://")
+    client: Any = docker.APIClient(
+        # with a version given, this asks the engine nothing: how it is reached is not settled yet
+        base_url="unix:///ssh" if is_ssh else endpoint.host,
+        version=MINIMUM_DOCKER_API_VERSION,
+        timeout=patience,  # type: ignore[arg-type] # requests takes fractions
+        num_pools=64,
+        max_pool_size=64,
+        tls=_tls(endpoint),
+    )
+    # requests would let REQUESTS_CA_BUNDLE go before our authority, and send what is for the engine to a proxy
+    client.trust_env = False
+    if is_ssh:
+        from runners.docker.ssh import SshAdapter
+
+        client._custom_adapter = adapter = SshAdapter(endpoint.host, patience=patience, most=64)
+        client.mount("http+docker://", adapter)
+    return client
+
+
+def _extra_headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the user's Docker configuration adds to every request."""
+    import json
+
+    folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        found = json.loads((folder / "config.json").read_bytes()).get("HttpHeaders")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _api_version(client: Any) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runners.docker.buildkit.model import BuildOutcome, BuildRequest, ResolvedImage
 from runners.docker.engine import Engine
 from runners.docker.login import auth_config
+from runners.docker.refused import failed
 from taskengine.errors import InvalidInput, TaskEngineError
 from taskengine.registry.digest import is_digest
 from taskengine.registry.reference import ImageReference
@@ -176,10 +177,7 @@ def _named(entry: ResolvedImage) -> ImageReference:
 
 def _quietly(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The engine's answer, None when it has none: a build that succeeded does not fail for a line in its record."""
-    import requests
-    from docker.errors import DockerException
-
     try:
         return ask()
-    except (DockerException, requests.RequestException, OSError):
+    except failed():
         return None

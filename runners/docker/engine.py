@@ -1,4 +1,7 @@
-"""What of docker-py's APIClient this runner relies on, with types. Each method is one call of the Engine API."""
+"""What this runner asks of an engine, with types. Each method is one call of the Engine API, named as docker-py does.
+
+This machine's own engine is asked by localengine.py, one that is elsewhere by docker-py.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation, registry_failure
 from runners.docker.login import auth_config
 from runners.docker.once import Canceled, Crew, in_thread, wait
+from runners.docker.refused import failed, not_there
 from taskengine.registry.reference import ImageReference
 from taskengine.runner import Cancel
 from taskengine.runs.model import Reason
@@ -61,11 +62,9 @@ class Images:
         done.set_result(None)
 
     def _inspect(self, image: str) -> dict[str, Any] | None:
-        from docker.errors import ImageNotFound
-
         try:
             return self._api.inspect_image(image)
-        except ImageNotFound:
+        except not_there():
             return None
 
     def ensure(
@@ -113,9 +112,6 @@ class Images:
                 self._book.made(_name(image), str(found["Id"]), "pulled", before=known)
 
     def _pull_now(self, image: str, progress: Callable[[dict[str, Any]], None], cancel: Cancel) -> None:
-        import requests
-        from docker.errors import APIError
-
         reference = ImageReference.parse(image)
         login = self._logins.get(reference.auth_key())
         try:
@@ -132,7 +128,7 @@ class Images:
                 if "error" in line:
                     raise registry_failure(Reason.PULL, "pull", image, str(line["error"]))
                 progress(line)
-        except (APIError, requests.RequestException) as error:
+        except failed() as error:
             raise registry_failure(Reason.PULL, "pull", image, explanation(error)) from error
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from runners.docker.buildkit.model import BuildOutcome, BuildRequest, Progress
 from runners.docker.engine import Engine
+from runners.docker.refused import failed
 from taskengine.dockerfile.label import label_keys
 from taskengine.lightclass import dataclass
 from taskengine.runs.model import Dependency, DependencyType
@@ -78,9 +79,7 @@ def build_labelled(
 
 def _last_image(api: Engine, request: BuildRequest) -> Mapping[str, Any]:
     """The image that has the first of the names by now."""
-    from docker.errors import DockerException
-
-    with contextlib.suppress(DockerException, OSError):
+    with contextlib.suppress(*failed()):
         return api.inspect_image(request.tags[0]) if request.tags else {}
     return {}
 
@@ -98,9 +97,7 @@ def _digest_of_base(stood_on: tuple[Dependency, ...]) -> str:
 
 def _forget(api: Engine, image: str, *, unless: Mapping[str, Any]) -> None:
     """Take an image away whose labels were wrong, and that nobody has a name for."""
-    from docker.errors import DockerException
-
-    with contextlib.suppress(DockerException, OSError):
+    with contextlib.suppress(*failed()):
         if image != unless.get("Id") and not api.inspect_image(image).get("RepoTags"):
             api.remove_image(image, noprune=True)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from runners.docker.engine import Engine
 from runners.docker.failure import fail
 from runners.docker.push import Pushed, Pusher
+from runners.docker.refused import refused
 from taskengine.errors import Interrupted, TaskEngineError, Unreachable
 from taskengine.lightclass import dataclass
 from taskengine.registry.content import BrokenContent
@@ -160,13 +161,11 @@ class Joint:
 
     @contextlib.contextmanager
     def _tagged(self, image_id: str, reference: ImageReference) -> Iterator[None]:
-        from docker.errors import APIError
-
         self._api.tag(image_id, reference.name, reference.tag)
         try:
             yield
         finally:
-            with contextlib.suppress(APIError):  # another run with the same image was first
+            with contextlib.suppress(*refused()):  # another run with the same image was first
                 self._api.remove_image(reference.normalised, noprune=True)
 
 

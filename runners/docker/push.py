@@ -14,6 +14,7 @@ from runners.docker.engine import Engine
 from runners.docker.failure import StepFailed, explanation, fail, registry_failure
 from runners.docker.login import auth_config
 from runners.docker.once import in_thread, wait
+from runners.docker.refused import failed, not_there
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
 from taskengine.registry.mediatype import MANIFESTS
@@ -78,11 +79,9 @@ class Pusher:
         raise AssertionError("unreachable")
 
     def _inspect(self, image: str) -> dict[str, Any]:
-        from docker.errors import ImageNotFound
-
         try:
             return self._api.inspect_image(image)
-        except ImageNotFound:
+        except not_there():
             raise fail(
                 Reason.PUSH, f"there is no image {image} on the engine to push",
                 hint="build it in an earlier step with `-t` and just this name",
@@ -93,14 +92,11 @@ class Pusher:
 
         An index is none: pushing puts the engine's one image in its place, as the author asked.
         """
-        import requests
-        from docker.errors import APIError
-
         login = self._logins.get(reference.auth_key())
         name = f"{reference.name}:{reference.tag or 'latest'}"
         try:
             said = self._api.inspect_distribution(name, auth_config=auth_config(login))
-        except (APIError, requests.RequestException):  # Podman has no such call; pushing tells what is wrong
+        except failed():  # Podman has no such call; pushing tells what is wrong
             return ""
         descriptor = said.get("Descriptor") or {}
         return str(descriptor.get("digest") or "") if descriptor.get("mediaType") in MANIFESTS else ""
@@ -108,9 +104,6 @@ class Pusher:
     def _push(
         self, reference: ImageReference, image: str, cancel: Cancel, progress: Callable[[dict[str, Any]], None]
     ) -> str:
-        import requests
-        from docker.errors import APIError
-
         login = self._logins.get(reference.auth_key())
         digest = ""
         try:
@@ -124,7 +117,7 @@ class Pusher:
                     raise registry_failure(Reason.PUSH, "push", image, str(line["error"]))
                 digest = (line.get("aux") or {}).get("Digest", digest)
                 progress(line)
-        except (APIError, requests.RequestException) as error:
+        except failed() as error:
             raise registry_failure(Reason.PUSH, "push", image, explanation(error)) from error
         return digest
 

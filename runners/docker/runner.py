@@ -29,6 +29,7 @@ from runners.docker.parts import Joiner
 from runners.docker.platforms import Indexes
 from runners.docker.pulse import Pulse
 from runners.docker.push import Pushed, Pusher
+from runners.docker.refused import failed, refused
 from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
 from runners.docker.sweep import RUN_LABEL, sweep_run
@@ -152,12 +153,9 @@ class DockerRunner:
         )  # fmt: skip
 
     def _facts(self) -> Facts:
-        import requests
-        from docker.errors import APIError
-
         try:
             info = self._api.info()
-        except (APIError, requests.RequestException) as error:
+        except failed() as error:
             raise Unreachable(
                 f"the Docker Engine at {self._endpoint.host} does not answer: {explanation(error)}",
                 hint="`acr-task doctor` says what is missing",
@@ -181,9 +179,6 @@ class DockerRunner:
 
     def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
         """One attempt. What the engine refuses is the step's failure; an engine that is gone is a RunnerError."""
-        import requests
-        from docker.errors import APIError
-
         if not self._prepared:
             raise RunnerError("a step was started before the run was prepared")
         self._discard_spent(step)
@@ -198,11 +193,11 @@ class DockerRunner:
             return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
         except InvalidInput as error:
             return StepResult(ok=False, reason=Reason.INVALID, message=error.message, hint=error.hint or "")
-        except APIError as error:
+        except refused() as error:
             if attempt.cancel.is_set:
                 return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
             return fail(Reason.INVALID, f"the engine refused: {explanation(error)}").result
-        except (requests.RequestException, OSError) as error:
+        except failed() as error:
             if attempt.cancel.is_set:
                 return StepResult(ok=False, reason=Reason.CANCELED, message="canceled")
             raise RunnerError(
@@ -294,10 +289,7 @@ class DockerRunner:
             self._background.submit(self._remove, container)
 
     def _remove(self, container: str) -> None:
-        import requests
-        from docker.errors import APIError
-
-        with contextlib.suppress(APIError, requests.RequestException, OSError):  # cleanup asks again, by label
+        with contextlib.suppress(*failed()):  # cleanup asks again, by label
             self._api.remove_container(container, v=True, force=True)
 
     def cleanup(self) -> None:
@@ -305,9 +297,6 @@ class DockerRunner:
 
         Raises RunnerError naming what could not be removed; the next command then tries again.
         """
-        import requests
-        from docker.errors import APIError
-
         self._images.close()
         self._pulse.close()
         if not self._prepared:
@@ -333,7 +322,7 @@ class DockerRunner:
             raise RunnerError(f"{self._pulse.silent.reason}; the next acr-task command removes what is left")
         try:
             left = sweep_run(self._api, self._context.run_id)
-        except (APIError, requests.RequestException, OSError) as error:
+        except failed() as error:
             left = (explanation(error),)
         if left:
             self._journal.abandon()

@@ -11,6 +11,7 @@ import struct
 import tarfile
 
 from runners.docker.engine import Engine
+from runners.docker.refused import not_there
 
 IMAGE = "acr-task/sandbox:1"
 
@@ -45,11 +46,9 @@ def ensure_image(api: Engine, architecture: str) -> str:
     On an architecture without a program the image is empty: containers of it can be created, to hold and fill volumes,
     but not started.
     """
-    from docker.errors import ImageNotFound
-
     try:
         api.inspect_image(IMAGE)
-    except ImageNotFound:
+    except not_there():
         api.import_image_from_data(
             _root(architecture),
             repository=IMAGE,  # tag and all: Podman does not hear of a tag by itself

@@ -20,6 +20,7 @@ from runners.docker import sandbox
 from runners.docker.engine import Engine
 from runners.docker.login import config_json
 from runners.docker.once import Once
+from runners.docker.refused import not_there, refused
 from runners.docker.sweep import ROLE_LABEL, RUN_LABEL, STEP_LABEL
 from runners.docker.upload import Upload
 from runners.docker.workspace import pack
@@ -32,7 +33,7 @@ _LOGINS = f"{HOME}/.docker"
 
 
 class Scope:
-    """Thread-safe; every method blocks until the thing is there. Raises docker's APIError when the engine refuses."""
+    """Thread-safe; every method blocks until the thing is there, and raises what `refused` names."""
 
     def __init__(
         self, api: Engine, context: RunContext, plan: Plan, *, architecture: str, is_local: bool = False
@@ -146,13 +147,11 @@ class Scope:
         return self._once.get("workspace-volume", self._make_workspace_volume)
 
     def _make_workspace_volume(self) -> str:
-        from docker.errors import NotFound
-
         shared = self._context.shared_volume
         if shared:
             try:
                 self._api.inspect_volume(shared)
-            except NotFound:
+            except not_there():
                 self._make_volume(shared)
             return shared
         return self._make_volume(self.name("workspace"))
@@ -260,13 +259,11 @@ class Scope:
     def _is_kept(self, keeper: str) -> bool:
         """Whether a keeper of the run's earlier life still holds its volume. One that stopped has lost what was in
         memory, and goes, so that it can be made anew."""
-        from docker.errors import NotFound
-
         try:
             if self._api.inspect_container(keeper)["State"].get("Running"):
                 return True
             self._api.remove_container(keeper, v=True, force=True)
-        except NotFound:
+        except not_there():
             pass
         return False
 
@@ -276,8 +273,6 @@ class Scope:
         return self._once.get("filler", self._make_filler)
 
     def _make_filler(self) -> str:
-        from docker.errors import APIError
-
         binds = [f"{self._workspace_volume()}:{WORKSPACE}", f"{self.home()}:{HOME}"]
         name = self.name("filler")
         body = {
@@ -288,8 +283,10 @@ class Scope:
         with self._make():
             try:
                 return str(self._api.create_container_from_config(body, name)["Id"])
-            except APIError as error:
-                if self._context.resumed and error.status_code == 409:  # there since the run's earlier life
+            except refused() as error:
+                if (
+                    self._context.resumed and getattr(error, "status_code", 0) == 409
+                ):  # there since the run's earlier life
                     return str(self._api.inspect_container(name)["Id"])
                 raise
 

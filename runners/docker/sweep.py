@@ -10,7 +10,9 @@ from pathlib import Path
 
 from runners.docker.connect import Endpoint, connect
 from runners.docker.engine import Engine
+from runners.docker.failure import explanation
 from runners.docker.journal import dead_runs
+from runners.docker.refused import failed, not_there, refused
 from taskengine.ambient import Ambient
 from taskengine.errors import Unreachable
 
@@ -37,23 +39,21 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
 
     Returns what could not be removed. A kept container keeps no network: those are few on an engine.
     """
-    from docker.errors import APIError, NotFound
-
     left: list[str] = []
 
     def gone(what: str, action: object, *args: object, **kwargs: object) -> None:
         for pause in (*_PAUSES, 0.0):
             try:
                 action(*args, **kwargs)  # type: ignore[operator]
-            except NotFound:
+            except not_there():
                 return
-            except APIError as error:
+            except refused() as error:
                 if "already in progress" in str(error):
                     return
                 if pause and any(words in str(error) for words in _STILL_HELD):
                     time.sleep(pause)
                     continue
-                left.append(f"{what}: {error.explanation or error}")
+                left.append(f"{what}: {explanation(error)}")
             except Exception as error:  # noqa: BLE001 - in a pool, nobody else would hear of it
                 left.append(f"{what}: {error}")
             return
@@ -95,9 +95,6 @@ def sweep_dead_runs(
     Returns the ids of the runs that were cleaned up. A run whose engine cannot be reached is told of, and stays for a
     later command: a far engine is left in peace for ten minutes, so that it does not hold up every command.
     """
-    import requests
-    from docker.errors import APIError
-
     swept = []
     away: dict[Endpoint, list[str]] = {}
     for entry, forget in dead_runs(folder):
@@ -108,7 +105,7 @@ def sweep_dead_runs(
             try:
                 with contextlib.closing(connect(entry.endpoint, patience=_patience(entry.endpoint))) as api:
                     left = sweep_run(api, entry.run_id)
-            except (Unreachable, APIError, requests.RequestException, OSError):
+            except failed(Unreachable):
                 away[entry.endpoint] = []
             else:
                 if not left:

@@ -17,7 +17,7 @@ from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
 
 from .connection import Connection, SocketConnection
-from .dial import Dial, TlsConnection, connect_tcp, connect_unix
+from .dial import Dial, connect_tcp, connect_unix
 
 if TYPE_CHECKING:
     import ssl
@@ -88,6 +88,8 @@ def _connector(there: Buildkitd) -> Callable[[], Connection]:
         return lambda: connect_unix(there.path)
     if not there.tls_dir:
         return lambda: SocketConnection(connect_tcp(there.host, there.port))
+    from .tls import TlsConnection
+
     context = _trust(Path(there.tls_dir))
     return lambda: TlsConnection(connect_tcp(there.host, there.port), context, there.host)
 

@@ -8,10 +8,7 @@ Must not know BuildKit: it carries bytes and reads one HTTP answer.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
-import threading
 import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,6 +57,9 @@ def api_prefix(api: docker.APIClient) -> str:
 
 def connector(api: docker.APIClient) -> Connect:
     """A function that opens plain connections to the engine of `api`."""
+    own: Any = getattr(api, "socket_path", None)
+    if own is not None:
+        return lambda: connect_unix(own)
     url = str(api.base_url)
     adapter: Any = getattr(api, "_custom_adapter", None)
     if (path := getattr(adapter, "socket_path", None)) is not None:
@@ -69,7 +69,9 @@ def connector(api: docker.APIClient) -> Connect:
     where = urllib.parse.urlsplit(url)
     host, port = where.hostname or "localhost", where.port or (2376 if where.scheme == "https" else 2375)
     if where.scheme == "https":
-        context, name = _tls_context(api, host)
+        from .tls import TlsConnection, engine_context
+
+        context, name = engine_context(api, host)
         return lambda: TlsConnection(connect_tcp(host, port), context, name)
     return lambda: SocketConnection(connect_tcp(host, port))
 
@@ -93,83 +95,6 @@ def connect_tcp(host: str, port: int) -> socket.socket:
         if hasattr(socket, option):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     return sock
-
-
-def _tls_context(api: docker.APIClient, host: str) -> tuple[ssl.SSLContext, str | None]:
-    """The same trust that docker-py gives to requests: `verify` is a CA file, True or False."""
-    verify: Any = api.verify
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
-    if verify is False or verify is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if api.cert:
-        files = (api.cert,) if isinstance(api.cert, str) else tuple(api.cert)
-        context.load_cert_chain(*files)
-    return context, host
-
-
-class TlsConnection:
-    """TLS that one thread may read while another writes, which ssl.SSLSocket does not promise.
-
-    The protocol runs in memory under a lock; only the waiting for bytes is done without it.
-    """
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str | None) -> None:
-        self._sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        self._lock, self._sending = threading.Lock(), threading.Lock()
-        try:
-            self._until_done(lambda: self._tls.do_handshake())
-        except BaseException:
-            self.close()
-            raise
-
-    def settimeout(self, seconds: float | None) -> None:
-        self._sock.settimeout(seconds)
-
-    def _until_done(self, operation: Callable[[], Any]) -> Any:
-        while True:
-            result, done = None, True
-            with self._lock:
-                try:
-                    result = operation()
-                except ssl.SSLWantReadError:
-                    done = False
-            if self._outgoing.pending:
-                self._flush()
-            if done:
-                return result
-            data = self._sock.recv(64 * 1024)
-            with self._lock:
-                self._incoming.write(data) if data else self._incoming.write_eof()
-
-    def _flush(self) -> None:
-        """Send what was encrypted, in that order, and without keeping readers from decrypting meanwhile."""
-        with self._sending:
-            with self._lock:
-                data = self._outgoing.read()
-            self._sock.sendall(data)
-
-    def recv(self, size: int, /) -> bytes:
-        try:
-            data: bytes = self._until_done(lambda: self._tls.read(size))
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return b""
-        return data
-
-    def sendall(self, data: bytes, /) -> None:
-        with self._lock:
-            self._tls.write(data)
-        self._flush()
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
 
 
 class _Resumed:
