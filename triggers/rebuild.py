@@ -14,15 +14,15 @@ from typing import Any
 
 from taskengine.service.model import Document
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, imageoutcomes, ledger, reach, takeover, watches, waves
+from taskengine.service.store import Connection, imageoutcomes, ledger, takeover, watches, waves
 from taskengine.service.store.imageoutcomes import ImageOutcome
 from taskengine.service.store.reach import Use
-from triggers import imageevent
+from triggers import imageevent, wavedecision
 from triggers.imagechange import Seen
-from triggers.imageverdict import uses_already, verdicts
+from triggers.imageverdict import uses_already
 from triggers.wavecause import of_event
-from triggers.waves import Caps, Member, MemberState, Wave, WavePlan, plan_wave, refusal
-from triggers.wavestate import graph_of, plan_json, restore, rows_of, save, with_more
+from triggers.waves import Caps, Member, MemberState, Wave, WavePlan, plan_wave
+from triggers.wavestate import graph_of, plan_json, rows_of, save
 
 #: an event that waits for a run is looked at again after so long, when the run's end did not wake it before
 _LOOK_AGAIN = timedelta(minutes=1)
@@ -51,22 +51,20 @@ class _Change:
         waves.lock(conn)
         if not ledger.hold(conn, self._event.number):
             return False
-        uses = reach.uses_of(conn, image)
-        if not uses:
-            self._settle("ignored", "no task that it may start stands on it")
-            return False
         # several changes that wait are one: what counts is what the tag stands for by now
         watch = watches.of_images(conn, [image]).get(image)
         self._after = Seen.of_json(watch.seen) if watch and watch.seen else self._found.after
         again = imageoutcomes.was_replayed(conn, self._event.number)
-        makers = reach.makers_of(conn, image)
-        judged = verdicts(
-            uses, self._found.before, self._after, makers=makers, platform=self._platform, again=again
+        judged = wavedecision.judge(
+            conn, image, self._found.before, self._after, platform=self._platform, again=again
         )  # fmt: skip
-        covered = {} if again else self._covered(uses, judged.wanted)
-        ignored = {**judged.ignored, **covered}
-        wanted = [task for task in judged.wanted if task not in covered]
-        if wanted and (going := waves.at_work(conn, makers)):
+        if not judged.uses:
+            self._settle("ignored", "no task that it may start stands on it")
+            return False
+        covered = {} if again else self._covered(judged.uses, judged.verdicts.wanted)
+        ignored = {**judged.verdicts.ignored, **covered}
+        wanted = [task for task in judged.verdicts.wanted if task not in covered]
+        if wanted and (going := waves.at_work(conn, judged.makers)):
             number, task, run = going[0]
             self._postpone(self._now + _LOOK_AGAIN, f"waits for {run or task}, which makes it in wave {number}")
             return False
@@ -120,37 +118,25 @@ class _Change:
     def _fold(self, wanted: Collection[str]) -> str | None:
         """Into the newest wave that can take it; None when none can."""
         conn, image = self._conn, self._found.image
-        for stored in waves.open_ones(conn):
-            if self._now - stored.opened > self._caps.window:
-                return None
-            found = restore(conn, stored, self._caps)
-            graph = graph_of(conn, [*found.machine.plan.images, image])
-            only = with_more(found.only, image, wanted)
-            unbegun = waves.unbegun(conn, stored.number)
-            if found.machine.fold(graph, [image], self._now, unstarted=unbegun, only=only) is None:
-                continue
-            entry = self._entry()
-            waves.extend(
-                conn, stored.number, images=[*stored.images, entry], plan=plan_json(found.machine.plan)
-            )  # fmt: skip
-            save(conn, found)
-            runs = {row.task: row.run for row in found.rows.values() if row.run and row.task in unbegun}
-            members = plan_wave(graph, [image], self._caps, only={image: wanted}).members
-            for member in members:
-                if member.images and (run := runs.get(member.task)):
-                    takeover.add_causes(conn, run, (of_event(stored.number, entry, member.task),), now=self._now)
-            self._tell_members(stored.number, members, wanted, found.machine.states, runs)
-            return f"taken into wave {stored.number}: {_tasks(len(members))}"
-        return None
+        place = wavedecision.place(conn, image, wanted, self._now, self._caps)
+        if place is None:
+            return None
+        found, stored, entry = place.wave, place.wave.stored, self._entry()
+        waves.extend(conn, stored.number, images=[*stored.images, entry], plan=plan_json(found.machine.plan))
+        save(conn, found)
+        runs = {row.task: row.run for row in found.rows.values() if row.run and row.task in place.unbegun}
+        members = plan_wave(place.graph, [image], self._caps, only={image: wanted}).members
+        for member in members:
+            if member.images and (run := runs.get(member.task)):
+                takeover.add_causes(conn, run, (of_event(stored.number, entry, member.task),), now=self._now)
+        self._tell_members(stored.number, members, wanted, found.machine.states, runs)
+        return f"taken into wave {stored.number}: {_tasks(len(members))}"
 
     def _open(self, wanted: Collection[str]) -> str | None:
         """A wave of its own; None when that would be a storm, and the event waits until it is over."""
         conn, image, caps = self._conn, self._found.image, self._caps
-        recent = waves.since(conn, self._now - caps.within)
-        opened = [one.opened for one in recent if one.images and one.images[0]["image"] == image]
-        if why := refusal(image, opened, self._now, caps):
-            counted = [moment for moment in opened if self._now - moment < caps.within]
-            self._postpone(min(counted) + caps.within, why)
+        if storm := wavedecision.storm(conn, image, self._now, caps):
+            self._postpone(storm.over, storm.reason)
             return None
         plan = plan_wave(graph_of(conn, [image]), [image], caps, only={image: wanted})
         machine = Wave(plan, self._now, caps, by_image=True)
