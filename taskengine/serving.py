@@ -281,7 +281,7 @@ def _worker(
         for old in tokens.list_all(conn):
             if old.name == name and old.role is Role.WORKER:
                 tokens.revoke(conn, old.id, now=services.now())
-        return tokens.create(conn, name=name, role=Role.WORKER, now=services.now())[1]
+        return tokens.create(conn, name=name, role=Role.WORKER, now=services.now(), worker=options.worker_name)[1]
 
     settings = services.settings
     return embedded_worker(

@@ -133,7 +133,8 @@ def worker(
     token = given_secret(os.environ, "ACR_TASK_TOKEN")
     if not token:
         raise InvalidInput(
-            "a worker needs a token", hint="make one with `acr-task token create --role worker`, set ACR_TASK_TOKEN"
+            "a worker needs a token",
+            hint="make one with `acr-task token create --role worker --worker NAME`, set ACR_TASK_TOKEN",
         )
     named = {}
     for label in labels:

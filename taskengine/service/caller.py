@@ -14,16 +14,18 @@ _GRANTING = frozenset({Role.ADMIN, Role.OPERATOR})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """`name` is what the audit log and the runs' owner say."""
+    """`name` is what the audit log and the runs' owner say. `worker` is whom a worker's token speaks for, by name;
+    empty for one that was not used yet."""
 
     id: str
     name: str
     role: Role
     scopes: tuple[str, ...] = ()
+    worker: str = ""
 
     @classmethod
     def of(cls, token: Token) -> Caller:
-        return cls(id=token.id, name=token.name, role=token.role, scopes=token.scopes)
+        return cls(id=token.id, name=token.name, role=token.role, scopes=token.scopes, worker=token.worker)
 
     @property
     def may_grant(self) -> bool:

@@ -177,11 +177,13 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """Who calls. `scopes` are patterns of task names (`*`, `team-a-*`) that it may see and touch; none means all."""
+    """Who calls. `scopes` are patterns of task names (`*`, `team-a-*`) that it may see and touch; none means all.
+    `worker` is the name of the one worker that a token of this role speaks for; empty until its first use."""
 
     id: str
     name: str
     role: Role
     scopes: tuple[str, ...] = ()
+    worker: str = ""
     created: datetime
     expires: datetime | None = None

@@ -20,7 +20,7 @@ RUN = ("RUN ID", "TASK", "PLATFORM", "STATUS", "TRIGGER", "STARTED", "DURATION")
 TIMER = ("NAME", "SCHEDULE", "STATUS", "TIME ZONE")
 CREDENTIAL = ("LOGIN SERVER", "USER NAME", "KIND")
 EVENT = ("EVENT", "SOURCE", "TASK", "STATE", "RECEIVED", "REASON")
-TOKEN = ("ID", "NAME", "ROLE", "SCOPES", "CREATED", "EXPIRES")
+TOKEN = ("ID", "NAME", "ROLE", "SCOPES", "WORKER", "CREATED", "EXPIRES")
 
 #: a table for lists, JSON for one thing, as `az` prints them
 listed = output_option("table", "json", "yaml", "tsv")
@@ -110,6 +110,7 @@ def token_row(token: Mapping[str, Any]) -> Row:
         token["name"],
         token["role"],
         ", ".join(token.get("scopes") or ()),
+        token.get("worker") or "",
         time_text(token.get("created")),
         time_text(token.get("expires")),
     )

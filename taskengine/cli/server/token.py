@@ -34,21 +34,30 @@ def token() -> None:
     cls=Command,
     examples=[
         ("acr-task token create --name ci --role developer --scope 'app-*'", "for tasks of these names only"),
-        ("acr-task token create --name builder-2 --role worker > token", "for a worker"),
+        ("acr-task token create --name b2 --role worker --worker builder-2 > token", "for the worker of this name"),
     ],
 )
 @click.option("-n", "--name", cls=Option, required=True, metavar="NAME", help="Whose token it is.")
 @click.option("--role", cls=Option, required=True, type=click.Choice(ROLES), help="What it may do.")
 @click.option("--scope", cls=Option, multiple=True, metavar="PATTERN", help="Only for tasks of such names; repeatable.")
 @click.option("--expires", cls=Option, metavar="RFC3339", help="Until when it is good (default: until it is revoked).")
+@click.option(
+    "--worker",
+    cls=Option,
+    metavar="NAME",
+    default="",
+    help="With --role worker: the only worker that it is for (default: the first that comes with it).",
+)
 @click.option("-o", "--output", cls=Option, type=click.Choice(["text", "json", "yaml"]), default="text",
               show_default=True, help="'text' is the token alone.")  # fmt: skip
-def create(name: str, role: str, scope: tuple[str, ...], expires: str | None, output: str) -> int:
+def create(name: str, role: str, scope: tuple[str, ...], expires: str | None, worker: str, output: str) -> int:
     """Make a token. Its text is printed this once; the server keeps a hash of it."""
     from taskengine.cli.option import date
     from taskengine.cli.server.target import service
 
     body: dict[str, Any] = {"name": name, "role": role, "scopes": list(scope)}
+    if worker:
+        body["worker"] = worker
     if expires:
         body["expires"] = date("--expires", expires).isoformat()
     with service() as api:

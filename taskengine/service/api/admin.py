@@ -74,11 +74,23 @@ def create_token(services: ServicesOf, caller: CallerOf, body: TokenBody) -> Res
     if expires is not None and expires <= services.now():
         raise InvalidInput("this token would have expired already", hint="name a time in the future")
 
+    if body.worker and body.role != Role.WORKER.value:
+        raise InvalidInput(f"a token of role {body.role} speaks for no worker", hint="leave out worker")
+
     def work(conn: Connection) -> Response:
         made, text = tokens.create(
-            conn, name=body.name, role=Role(body.role), now=services.now(), scopes=body.scopes, expires=expires
+            conn,
+            name=body.name,
+            role=Role(body.role),
+            now=services.now(),
+            scopes=body.scopes,
+            expires=expires,
+            worker=body.worker,
         )
-        services.note(conn, caller, "token.create", made.id, name=made.name, role=made.role.value, scopes=body.scopes)
+        bound = {"worker": made.worker} if made.worker else {}
+        services.note(
+            conn, caller, "token.create", made.id, name=made.name, role=made.role.value, scopes=body.scopes, **bound
+        )
         return JSONResponse(view.token(made, text=text), 201)
 
     return services.database.transact(work)

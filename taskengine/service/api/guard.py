@@ -15,9 +15,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from taskengine.service.api.access import ACCESS, UNSCOPED
 from taskengine.service.caller import Caller
+from taskengine.service.model import Role, Token
 from taskengine.service.refusal import Forbidden, TooOften, Unauthorized
 from taskengine.service.services import Services
-from taskengine.service.store import tokens
+from taskengine.service.store import Connection, tokens, workers
 
 _WINDOW = 60.0
 _MOST_ADDRESSES = 10_000
@@ -82,6 +83,7 @@ def authorize(
     with services.database.read() as conn:
         token = tokens.check(conn, credentials.credentials, now=now)
         stale = token is not None and tokens.needs_touch(conn, token.id, now=now)
+        spoken_for = workers.name_of(conn, request.path_params.get("worker", "")) if _is_worker(token) else ""
     if token is None:
         failed.note(address)
         raise Unauthorized("this token is not known, has expired or was revoked", hint=_LOG_IN)
@@ -98,8 +100,37 @@ def authorize(
         raise Forbidden(
             "this is about the whole server, and the token is bound to some tasks", hint="take another token"
         )
+    if spoken_for:
+        speak_for(services, caller, spoken_for)
     request.state.caller = caller
     return caller
+
+
+def _is_worker(token: Token | None) -> bool:
+    return token is not None and token.role is Role.WORKER
+
+
+def speak_for(services: Services, caller: Caller, worker: str) -> None:
+    """A worker's token speaks for one worker only: the first that it was used for, or that it was made for. Raises
+    Forbidden."""
+    if caller.worker == worker:
+        return
+
+    def work(conn: Connection) -> str:
+        bound = tokens.bind(conn, caller.id, worker, now=services.now())
+        if bound == worker:
+            services.note(conn, caller, "token.bind", caller.id, worker=worker)
+        return bound
+
+    mine = caller.worker or services.database.transact(work)
+    if mine == worker:
+        return
+    hint = f"make another: acr-task token create --name {worker} --role worker --worker {worker}"
+    if mine:
+        raise Forbidden(f"this token speaks for the worker {mine}, and not for {worker}", hint=hint)
+    raise Forbidden(
+        f"the worker {worker} has a token of its own, and this is another", hint=f"{hint}; or take another name"
+    )
 
 
 CallerOf = Annotated[Caller, Depends(authorize)]

@@ -1,6 +1,7 @@
 """What workers say and hear: they register, tell that they live, take runs, and send what the runs say.
 
 Every word about a run names the epoch of the lease; with an old one it is refused (410), noted, and changes nothing.
+Whether the caller is the worker that its path names was settled before any of this is called (`guard.authorize`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from taskengine.errors import NotFound
 from taskengine.service.api.access import V1
 from taskengine.service.api.ask import Id, RunId
-from taskengine.service.api.guard import CallerOf, ServicesOf, documented
+from taskengine.service.api.guard import CallerOf, ServicesOf, documented, speak_for
 from taskengine.service.api.schema.admin import (
     HeartbeatBody,
     HeartbeatView,
@@ -52,8 +53,10 @@ Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**53)]
 
 @router.post("/workers", responses=documented(), response_model=Registered, summary="Register a worker")
 def register(services: ServicesOf, caller: CallerOf, body: WorkerBody) -> Response:
-    """The same name comes back under the same id."""
+    """The same name comes back under the same id. A token speaks for one worker: the first whose name it comes with."""
     import secrets as random
+
+    speak_for(services, caller, body.name)
 
     def work(conn: Connection) -> str:
         made = workers.register(

@@ -135,6 +135,7 @@ def token(found: Token, *, text: str = "") -> dict[str, Any]:
         "name": found.name,
         "role": found.role.value,
         "scopes": list(found.scopes),
+        "worker": found.worker or None,
         "created": time(found.created),
         "expires": time(found.expires),
     }

@@ -74,5 +74,5 @@ def worker_of(row: Row[Any]) -> Worker:
 def token_of(row: Row[Any]) -> Token:
     return Token(
         id=row.id, name=row.name, role=Role(row.role), scopes=tuple(row.scopes), created=row.created,
-        expires=row.expires,
+        expires=row.expires, worker=row.worker,
     )  # fmt: skip

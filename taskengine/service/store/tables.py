@@ -80,6 +80,7 @@ tokens = Table(
     Column("expires", Moment),
     Column("used", Moment),
     Column("revoked", Moment),
+    Column("worker", String(200), nullable=False, server_default=""),  # whose token it is: the only one it speaks for
 )  # fmt: skip
 
 tasks = Table(

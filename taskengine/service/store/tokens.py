@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from taskengine.errors import NotFound
 from taskengine.service.model import Role, Token
@@ -21,26 +21,36 @@ from taskengine.service.store.rows import token_of
 from taskengine.service.store.tables import tokens
 
 _PREFIX = "acrt"
-_FIRST = 0x41435454
+_FIRST, _BIND = 0x41435454, 0x41435442
 _USED_EVERY = timedelta(minutes=5)  # how exact `used` is: not each call is worth a write
 
 
 def create(
     conn: Connection, *, name: str, role: Role, now: datetime, scopes: Iterable[str] = (),
-    expires: datetime | None = None, secret: str | None = None,
+    expires: datetime | None = None, secret: str | None = None, worker: str = "",
 ) -> tuple[Token, str]:  # fmt: skip
     """A new token, and its text, which is shown once and kept nowhere. `secret` takes a given text instead of a random
-    one (ACR_TASK_ADMIN_TOKEN)."""
+    one (ACR_TASK_ADMIN_TOKEN). `worker` binds it to the worker of this name from the beginning."""
     new_id = secrets.token_hex(6)
     text = secret or f"{_PREFIX}_{new_id}_{secrets.token_urlsafe(32)}"
     if secret is not None:
         new_id = _id_of(secret)
     conn.execute(
         tokens.insert().values(
-            id=new_id, name=name, hash=_hash(text), role=role.value, scopes=list(scopes), created=now, expires=expires
+            id=new_id,
+            name=name,
+            hash=_hash(text),
+            role=role.value,
+            scopes=list(scopes),
+            created=now,
+            expires=expires,
+            worker=worker,
         )
     )
-    return Token(id=new_id, name=name, role=role, scopes=tuple(scopes), created=now, expires=expires), text
+    made = Token(
+        id=new_id, name=name, role=role, scopes=tuple(scopes), created=now, expires=expires, worker=worker
+    )  # fmt: skip
+    return made, text
 
 
 def first_admin(conn: Connection, *, now: datetime, given: str | None = None) -> str | None:
@@ -60,6 +70,21 @@ def check(conn: Connection, text: str, *, now: datetime) -> Token | None:
     if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= now):
         return None
     return token_of(row)
+
+
+def bind(conn: Connection, token: str, worker: str, *, now: datetime) -> str:
+    """A worker's token that speaks for nobody yet is bound to a worker, by name, for good. Returns whom it speaks for
+    now; empty when the name is another token's already."""
+    alone(conn, _BIND)  # of two tokens that come at once with one name, one gets it
+    mine = conn.execute(select(tokens.c.worker).where(tokens.c.id == token)).scalar() or ""
+    if mine:
+        return str(mine)
+    c = tokens.c
+    alive = (c.revoked.is_(None), or_(c.expires.is_(None), c.expires > now))
+    if conn.execute(select(c.id).where(c.worker == worker, c.role == Role.WORKER.value, *alive).limit(1)).first():
+        return ""
+    conn.execute(tokens.update().where(c.id == token).values(worker=worker))
+    return worker
 
 
 def touch(conn: Connection, token: str, *, now: datetime) -> None:

@@ -40,6 +40,11 @@ def get(conn: Connection, worker: str) -> Worker:
     return worker_of(row)
 
 
+def name_of(conn: Connection, worker: str) -> str:
+    """The name of the worker with this id; empty when there is none."""
+    return str(conn.execute(select(workers.c.name).where(workers.c.id == worker)).scalar() or "")
+
+
 def list_all(conn: Connection) -> list[Worker]:
     """By name."""
     return [worker_of(row) for row in conn.execute(select(workers).order_by(workers.c.name))]

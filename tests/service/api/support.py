@@ -65,11 +65,18 @@ class Api:
         self.developer = self.caller(Role.DEVELOPER)
         self.reader = self.caller(Role.READER)
         self.worker = self.caller(Role.WORKER)
+        self._workers = {"w1": self.worker}
 
     def caller(self, role: Role, *, name: str = "", scopes: tuple[str, ...] = ()) -> Caller:
         with self.services.database.write() as conn:
             _, text = tokens.create(conn, name=name or role.value, role=role, now=self.services.now(), scopes=scopes)
         return Caller(self.client, text)
+
+    def worker_called(self, name: str) -> Caller:
+        """The holder of the one token that speaks for this worker; `w1` is `self.worker`."""
+        if name not in self._workers:
+            self._workers[name] = self.caller(Role.WORKER, name=f"worker {name}")
+        return self._workers[name]
 
     def close(self) -> None:
         self.client.__exit__(None, None, None)
@@ -109,7 +116,7 @@ class Hand:
 
     def __init__(self, api: Api, name: str = "w1", **about: Any) -> None:
         self.api = api
-        self.caller = api.worker
+        self.caller = api.worker_called(name)
         self.id = self.caller.post("/workers", {"name": name, **about}).json()["id"]
         self.beat()
 

@@ -71,6 +71,27 @@ def test_the_first_admins_token_may_be_given(database: Database) -> None:
         assert tokens.check(conn, "chosen by another", now=AT) is None
 
 
+def test_a_workers_token_is_bound_to_the_first_worker_and_to_no_other(database: Database) -> None:
+    with database.write() as conn:
+        one, two = (tokens.create(conn, name="w", role=Role.WORKER, now=AT)[0].id for _ in range(2))
+        assert tokens.bind(conn, one, "builder-1", now=AT) == "builder-1"
+        assert tokens.bind(conn, one, "builder-2", now=AT) == "builder-1", "it speaks for one worker for good"
+        assert tokens.bind(conn, two, "builder-1", now=AT) == "", "the name is taken"
+        assert tokens.bind(conn, two, "builder-2", now=AT) == "builder-2"
+        assert sorted(token.worker for token in tokens.list_all(conn)) == ["builder-1", "builder-2"]
+
+
+def test_a_name_is_free_again_when_its_token_is_revoked_or_has_expired(database: Database) -> None:
+    with database.write() as conn:
+        old = tokens.create(conn, name="w", role=Role.WORKER, now=AT, worker="b1")[0].id
+        tokens.create(conn, name="w", role=Role.WORKER, now=AT, worker="b2", expires=later(60))
+        new, other = (tokens.create(conn, name="w", role=Role.WORKER, now=AT)[0].id for _ in range(2))
+        assert tokens.bind(conn, new, "b1", now=AT) == tokens.bind(conn, new, "b2", now=AT) == ""
+        tokens.revoke(conn, old, now=AT)
+        assert tokens.bind(conn, new, "b1", now=AT) == "b1"
+        assert tokens.bind(conn, other, "b2", now=later(61)) == "b2"
+
+
 def test_when_it_was_used_is_noted_to_some_minutes(sqlite: Database) -> None:
     with sqlite.write() as conn:
         token, _ = tokens.create(conn, name="ci", role=Role.READER, now=AT)

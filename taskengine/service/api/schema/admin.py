@@ -11,6 +11,7 @@ from taskengine.service.api.schema.common import Body, Count, Flag, Labels, Mome
 
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?-]+$", max_length=60)]
 Patterns = Annotated[list[Pattern], Field(max_length=50)]
+WorkerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 RoleName = Literal["admin", "operator", "developer", "reader", "worker"]
 
 
@@ -19,6 +20,10 @@ class TokenBody(Body):
     role: RoleName
     scopes: Patterns = []
     expires: Moment | None = None
+    worker: Annotated[
+        WorkerName | Literal[""],
+        Field(description="The only worker that it speaks for; empty: the first that it is used for."),
+    ] = ""
 
 
 class TokenView(View):
@@ -26,6 +31,7 @@ class TokenView(View):
     name: str
     role: RoleName
     scopes: list[str]
+    worker: str | None = Field(None, description="The only worker that it speaks for, by name.")
     created: datetime
     expires: datetime | None = None
     token: str | None = Field(None, description="The token itself: in the answer that made it, and never again.")
@@ -36,7 +42,7 @@ class TokenList(View):
 
 
 class WorkerBody(Body):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: WorkerName
     pool: Word = ""
     labels: Labels = {}
     platforms: Annotated[list[Word], Field(max_length=50)] = []
