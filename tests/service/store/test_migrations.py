@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from taskengine.errors import InvalidInput
 from taskengine.service.store import migrate
 from taskengine.service.store.database import Database
 from taskengine.service.store.tables import metadata
+from tests.support.postgres import Postgres
 
 REVISIONS = migrate.known()
 
@@ -36,6 +39,53 @@ def test_an_empty_database_becomes_what_the_tables_say(empty_url: str) -> None:
         assert differences(database) == []
     finally:
         database.close()
+
+
+def form(database: Database) -> dict[str, object]:
+    """All of it: columns, keys, indexes with their conditions. Migrations may have added columns in another order."""
+    if database.dialect == "sqlite":
+        parts = text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    else:
+        parts = text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    found: dict[str, object] = {}
+    with database.read() as conn:
+        found["indexes"] = {name: " ".join(sql.split()) for name, sql in conn.execute(parts)}
+        looked = inspect(conn)
+        for table in looked.get_table_names():
+            columns = {
+                one["name"]: (str(one["type"]), one["nullable"], one["default"]) for one in looked.get_columns(table)
+            }
+            keys = looked.get_pk_constraint(table)["constrained_columns"]
+            unique = sorted(sorted(one["column_names"]) for one in looked.get_unique_constraints(table))
+            foreign = sorted(
+                (one["constrained_columns"], one["referred_table"], str(one["options"]))
+                for one in looked.get_foreign_keys(table)
+            )
+            found[table] = (columns, keys, unique, foreign)
+    return found
+
+
+def test_an_empty_database_is_made_as_all_migrations_would_make_it(
+    empty_url: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    migrated = Database.open(empty_url, migrate=False)
+    made = Database.open(f"sqlite:///{tmp_path}/made.db" if migrated.dialect == "sqlite" else postgres.fresh())
+    try:
+        migrate.upgrade(migrated, migrate.HEAD)
+        assert migrate.current(made) == migrate.current(migrated) == migrate.HEAD
+        assert form(made) == form(migrated)
+    finally:
+        made.close()
+        migrated.close()
+
+
+def test_a_service_that_starts_on_an_empty_database_does_without_alembic(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom taskengine.service.store.database import Database\n"
+        f"Database.open('sqlite:///{tmp_path}/new.db').close()\nprint('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
