@@ -7,13 +7,16 @@ keys are read by ssh-add and never by us.
 from __future__ import annotations
 
 import stat
-import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runners.docker.failure import StepFailed, fail
 from taskengine.runs.model import Reason
+
+if TYPE_CHECKING:
+    import subprocess
 
 _START_S, _ADD_S = 10.0, 20.0
 
@@ -54,6 +57,8 @@ class Agents:
             return self._started[ident]
 
     def _start(self, ident: str, key: str) -> str:
+        import subprocess
+
         address = str(self._folder / f"ssh-{len(self._processes)}")
         try:
             process = subprocess.Popen(
@@ -84,6 +89,10 @@ class Agents:
         with self._lock:
             self._closed = True
             processes, self._processes = self._processes, []
+        if not processes:
+            return
+        import subprocess
+
         for process in processes:
             process.terminate()
         for process in processes:

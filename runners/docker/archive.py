@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import tarfile
 import threading
 from collections.abc import Iterable
 
@@ -17,6 +16,8 @@ from collections.abc import Iterable
 def rebased(chunks: Iterable[bytes], *, single: int = 0) -> io.BufferedIOBase:
     """The archive without its first path component, as a stream; with `single`, the one file in it, which has at most
     so many bytes."""
+    import tarfile
+
     source = io.BufferedReader(_Chunks(chunks), buffer_size=1 << 18)  # type: ignore[type-var]
     if single:
         with tarfile.open(fileobj=source, mode="r|") as tar:
@@ -32,6 +33,8 @@ def rebased(chunks: Iterable[bytes], *, single: int = 0) -> io.BufferedIOBase:
 
 
 def _rewrite(source: io.BufferedReader, write_end: int) -> None:
+    import tarfile
+
     try:
         with (
             os.fdopen(write_end, "wb") as out,

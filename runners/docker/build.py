@@ -27,7 +27,6 @@ from runners.docker.buildkit.dial import api_prefix, connector
 from runners.docker.buildkit.guard import names_own_frontend, refuse_what_cannot_be_built
 from runners.docker.buildlimit import idle_limits, is_before_docker_23
 from runners.docker.buildrequest import Requests
-from runners.docker.classic import ClassicBuilder
 from runners.docker.dependency import Standing, understood
 from runners.docker.engine import Engine
 from runners.docker.failure import fail, sounds_unreachable
@@ -50,6 +49,7 @@ from taskengine.runs.model import Dependency, ImageResult, Reason, StepResult
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from runners.docker.classic import ClassicBuilder
     from taskengine.context.keep import Contexts
     from taskengine.registry.platformdigest import PlatformDigests
 
@@ -189,6 +189,8 @@ class Builder:
             )  # fmt: skip
         with self._lock:
             if self._classic is None:
+                from runners.docker.classic import ClassicBuilder
+
                 api = cast("APIClient", self._api)
                 self._classic = ClassicBuilder(
                     connector(api), prefix=api_prefix(api), guard=refuse_what_cannot_be_built

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from runners.docker.engine import Engine, Json
+from runners.docker.localengine import LocalEngine
 
 #: from this version of the API on, `GET /system/df` can be asked for the cache alone
 _DF_BY_TYPE = (1, 42)
@@ -30,23 +31,22 @@ def prune_parameters(api_version: str, *, least: int, most: int) -> dict[str, st
 def prune(api: Engine, *, least: int, most: int) -> int:
     """Bring the cache under `most` bytes; how many were freed. What builds use right now stays. Raises what the
     engine's client raises."""
-    client = cast(Any, api)
-    said = client._result(
-        client._post(
-            client._url("/build/prune"),
-            params=prune_parameters(api.api_version, least=least, most=most),
-            timeout=_PATIENCE,
-        ),
-        json=True,
-    )
+    said = _ask(api, "POST", "/build/prune", prune_parameters(api.api_version, least=least, most=most))
     return int((said or {}).get("SpaceReclaimed") or 0)
 
 
 def size(api: Engine) -> int:
     """How many bytes the cache has beyond what images have too. Raises what the engine's client raises."""
-    client = cast(Any, api)
     params = {"type": "build-cache"} if version_of(api.api_version) >= _DF_BY_TYPE else {}
-    return size_in(client._result(client._get(client._url("/system/df"), params=params, timeout=_PATIENCE), json=True))
+    return size_in(_ask(api, "GET", "/system/df", params))
+
+
+def _ask(api: Engine, method: str, path: str, params: dict[str, str]) -> Any:
+    if isinstance(api, LocalEngine):
+        return api.ask(method, path, params, timeout=_PATIENCE)
+    client = cast(Any, api)  # docker-py has no method for these
+    send = client._post if method == "POST" else client._get
+    return client._result(send(client._url(path), params=params, timeout=_PATIENCE), json=True)
 
 
 def size_in(said: Json) -> int:

@@ -21,6 +21,7 @@ from runners.docker import buildcache
 from runners.docker.engine import Engine
 from runners.docker.failure import explanation
 from runners.docker.imagebook import Entry, ImageBook
+from runners.docker.refused import failed, not_there, refused
 from taskengine.errors import Unreachable
 
 GIB = 1 << 30
@@ -137,8 +138,6 @@ class Housekeeping:
     def _remove(
         self, api: Engine, entries: list[Entry], why: str, *, enough: Callable[[], bool] | None
     ) -> Iterator[Going]:
-        from docker.errors import APIError, ImageNotFound
-
         for entry in entries:
             if enough is not None and enough():
                 return
@@ -151,9 +150,9 @@ class Housekeeping:
             try:
                 # parents of an image of the classic builder may be others' cache, where the engine is not ours alone
                 api.remove_image(found.target, noprune=not self._rules.owns_engine)
-            except ImageNotFound:
+            except not_there():
                 pass
-            except APIError:  # a container has just begun to use it, or another image stands on it: the next time
+            except refused():  # a container has just begun to use it, or another image stands on it: the next time
                 continue
             else:
                 yield found.going(why)
@@ -194,21 +193,16 @@ def _in_use(api: Engine, entry: Entry) -> bool:
 
 
 def _inspect(api: Engine, name: str) -> dict[str, Any] | None:
-    from docker.errors import ImageNotFound
-
     try:
         return api.inspect_image(name)
-    except ImageNotFound:
+    except not_there():
         return None
 
 
 @contextmanager
 def _heard() -> Iterator[None]:
     """An engine that does not answer, or refuses, is one error of ours."""
-    import requests
-    from docker.errors import APIError
-
     try:
         yield
-    except (APIError, requests.RequestException, OSError) as error:
+    except failed() as error:
         raise Unreachable(f"the engine could not be tidied: {explanation(error)}") from error

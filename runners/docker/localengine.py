@@ -95,7 +95,16 @@ class LocalEngine:
     def events(self, filters: Json | None = None, decode: bool | None = None) -> Documents:  # noqa: ARG002
         return Documents(self._call("GET", "/events", {"filters": _filters(filters)}, timeout=None))
 
+    def ask(self, method: str, path: str, params: Mapping[str, object], *, timeout: float) -> Any:
+        """What no method is for."""
+        return self._json(method, path, params, timeout=timeout)
+
     # images
+
+    def images(self, name: str | None = None, quiet: bool = False, all: bool = False) -> list[Any]:  # noqa: A002
+        params = {"only_ids": quiet, "all": all, "filters": _filters({"reference": name} if name else None)}
+        found = self._json("GET", "/images/json", params)
+        return [image["Id"] for image in found] if quiet else found
 
     def inspect_image(self, image: str) -> Json:
         return self._json("GET", f"/images/{image}/json")  # type: ignore[no-any-return]

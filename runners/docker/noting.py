@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from runners.docker.engine import Engine
 from runners.docker.imagebook import ImageBook
+from runners.docker.refused import not_there
 from taskengine.plan.model import BuildLine
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.model import ImageResult
@@ -14,15 +15,13 @@ from taskengine.runs.model import ImageResult
 def noting(api: Engine, book: ImageBook, line: BuildLine) -> Callable[[ImageResult], None]:
     """To be called before a build; what it returns, with each image that the build made. Raises what the engine's
     client raises."""
-    from docker.errors import ImageNotFound
-
     before: dict[str, str] = {}
     there: frozenset[str] = frozenset()
     for tag in line.tags:
         name = ImageReference.parse(tag).familiar
         try:
             before[name] = str(api.inspect_image(name)["Id"])
-        except ImageNotFound:
+        except not_there():
             continue
     if not line.tags:  # without a name, only its id tells whether it was there
         there = frozenset(api.images(quiet=True, all=True))

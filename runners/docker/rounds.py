@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from runners.docker.buildkit import BuildFailed, BuildKit, BuildOutcome, BuildRequest, Progress, VertexUpdate
 from runners.docker.buildkit.tally import Import, Tally, tally
 from runners.docker.cachekeep import Built, CacheKeeper
-from runners.docker.classic import ClassicBuilder
 from runners.docker.engine import Engine
 from runners.docker.parts import Part
 from runners.docker.platforms import Indexes, explained, local_name, own_among, platforms_of
@@ -25,6 +24,9 @@ from taskengine.registry.reference import ImageReference
 from taskengine.runner import Attempt
 from taskengine.runs.event import Notice
 from taskengine.runs.model import Dependency
+
+if TYPE_CHECKING:
+    from runners.docker.classic import ClassicBuilder
 
 #: a shorter value is found in many a word that is no secret
 _SHORTEST_SECRET = 4

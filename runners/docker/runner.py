@@ -7,37 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runners.docker import adopt, lanes, sandbox
-from runners.docker.cmd import Containers
-from runners.docker.commands import Commands, command_image
 from runners.docker.connect import Endpoint
-from runners.docker.container import may_share_namespace
 from runners.docker.engine import Engine
-from runners.docker.exits import Exits
 from runners.docker.failure import StepFailed, explanation, fail
 from runners.docker.image import Images
 from runners.docker.journal import Journal
 from runners.docker.layers import layer_progress
-from runners.docker.noting import noting
 from runners.docker.once import Canceled, Crew, in_thread, wait
 from runners.docker.parts import Joiner
 from runners.docker.platforms import Indexes
 from runners.docker.pulse import Pulse
 from runners.docker.push import Pushed, Pusher
 from runners.docker.refused import failed, refused
-from runners.docker.sandboxes import Sandboxes
 from runners.docker.scope import Scope
 from runners.docker.sweep import RUN_LABEL, sweep_run
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput, RunnerError, Unreachable
 from taskengine.lightclass import dataclass
 from taskengine.plan.model import Plan, PlannedStep, StepType
-from taskengine.plan.policy import built_images, normal_name
+from taskengine.plan.policy import built_images
 from taskengine.runner import Attempt, RunContext
 from taskengine.runs.event import ImageReady, StepRetrying
 from taskengine.runs.model import ImageResult, Reason, StepResult
@@ -45,6 +38,7 @@ from taskengine.runs.model import ImageResult, Reason, StepResult
 if TYPE_CHECKING:
     from runners.docker.build import Builder
     from runners.docker.buildkit.daemon import Buildkitd
+    from runners.docker.commandside import CommandSide
     from runners.docker.imagebook import ImageBook
     from taskengine.context.keep import Contexts
     from taskengine.registry.auth import Logins
@@ -98,7 +92,9 @@ class DockerRunner:
         self._pulse = Pulse(api)
         self._spent: dict[str, str] = {}
         self._prepared = False
+        self._known: Facts | None = None
         self._builder: Builder | None = None
+        self._commands: CommandSide | None = None
         self._indexes = Indexes()
         self._images = Images(api, logins, platform=context.platform, book=book)
 
@@ -106,36 +102,36 @@ class DockerRunner:
 
     def prepare(self, plan: Plan) -> None:
         """Check the engine, open the journal and begin what takes time: pulls, the workspace, the first sandboxes."""
-        facts = self._facts()
+        commands = [step for step in plan.steps if step.type is StepType.CMD]
+        if commands:
+            self._facts()  # an engine that is not there is told of before anything is made
         is_local = self._endpoint.host.startswith("unix://")
-        self._scope = Scope(self._api, self._context, plan, architecture=facts.architecture, is_local=is_local)
+        self._scope = Scope(
+            self._api, self._context, plan, architecture=lambda: self._facts().architecture, is_local=is_local
+        )
         self._scope.offer_logins(self._logins.all)
         self._scope.check_volumes()
-        # a start keeps about one processor busy; a sandbox more than can be starting is there for each that just ends
-        starts = max(4, min(16, facts.processors * 2))
-        self._sandboxes = Sandboxes(self._scope, starts_at_once=starts, most=starts + starts // 2)
         self._journal.open()
         self._prepared = True
-        self._exits = Exits(self._api, self._context.run_id)
-        containers = Containers(
-            self._api, exits=self._exits, starts_at_once=starts, discard=self._discard, spent=self._step_is_over
-        )
-        built = built_images(plan.steps)
-        self._commands = Commands(
-            self._api, self._context, self._scope, containers=containers, sandboxes=self._sandboxes,
-            images=self._images, endpoint=self._endpoint, ambient=self._ambient, built=built,
-            workspace_may_change=self._workspace_may_change,
-        )  # fmt: skip
+        if commands:
+            self._commands = self._make_commands(plan)
         self._pusher = Pusher(self._api, self._logins)
         self._joiner = Joiner(self._api, self._pusher, self._registry)
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
         if self._context.resumed:
             self._take_over()
-        commands = [step for step in plan.steps if step.type is StepType.CMD]
-        self._images.prefetch(i for s in commands if normal_name(i := command_image(s)) not in built)
-        if commands:
-            self._warm_up(commands, facts)
+        if self._commands is not None:
+            self._commands.begin(commands, self._background, architecture=self._facts().architecture)
+
+    def _make_commands(self, plan: Plan) -> CommandSide:
+        from runners.docker.commandside import CommandSide
+
+        return CommandSide(
+            self._api, self._context, self._scope, processors=self._facts().processors, images=self._images,
+            endpoint=self._endpoint, ambient=self._ambient, built=built_images(plan.steps), discard=self._discard,
+            spent=self._step_is_over, workspace_may_change=self._workspace_may_change,
+        )  # fmt: skip
 
     def _make_builder(self) -> Builder:
         from runners.docker.build import Builder
@@ -153,6 +149,13 @@ class DockerRunner:
         )  # fmt: skip
 
     def _facts(self) -> Facts:
+        """What the engine says about itself, asked once, and only where it matters: it starts programs to tell."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._ask()
+            return self._known
+
+    def _ask(self) -> Facts:
         try:
             info = self._api.info()
         except failed() as error:
@@ -166,23 +169,12 @@ class DockerRunner:
             version=info.get("ServerVersion", ""),
         )
 
-    def _warm_up(self, commands: Sequence[PlannedStep], facts: Facts) -> None:
-        """Make ahead what the first steps need. Whatever fails here fails again, with its reason, in the step."""
-        own = [step for step in commands if self._scope.is_own_network(step.network)]
-        if own:  # of all that the first step waits for, its network takes longest
-            self._background.submit(self._scope.network, own[0].network)
-        # in a run that is gone on with, sandboxes of its earlier life may still carry names: every step takes its own
-        if sandbox.supports(facts.architecture) and not self._context.resumed:
-            self._sandboxes.warm(lanes.assign(own, may_share_namespace))
-        for make in (self._scope.workspace, self._scope.home, self._exits.listen):
-            self._background.submit(make)
-
     def run_step(self, step: PlannedStep, attempt: Attempt) -> StepResult:
         """One attempt. What the engine refuses is the step's failure; an engine that is gone is a RunnerError."""
         if not self._prepared:
             raise RunnerError("a step was started before the run was prepared")
         self._discard_spent(step)
-        kinds = {StepType.CMD: self._commands.run, StepType.BUILD: self._build, StepType.PUSH: self._push}
+        kinds = {StepType.CMD: self._command, StepType.BUILD: self._build, StepType.PUSH: self._push}
         # once told to stop, a step is waited for only as long as the engine answers
         unlisten = attempt.cancel.listen(self._pulse.watch)
         try:
@@ -214,9 +206,16 @@ class DockerRunner:
     def _take_over(self) -> None:
         """What a process that died has left, and is in the way of going on."""
         self._workspace_may_change()
+        from runners.docker import adopt
+
         mine = {"label": f"{RUN_LABEL}={self._context.run_id}"}
         for container in adopt.idle_sandboxes(self._api, mine):
             self._remove(container)
+
+    def _command(self, step: PlannedStep, attempt: Attempt) -> StepResult:
+        if self._commands is None:
+            raise RunnerError(f"step {step.id!r} is not of the plan that was prepared")
+        return self._commands.run(step, attempt)
 
     # build and push
 
@@ -225,7 +224,11 @@ class DockerRunner:
             attempt.anew()  # its session died with the process; what was built is in the cache
         if self._builder is None:
             raise RunnerError(f"step {step.id!r} is not of the plan that was prepared")
-        note = noting(self._api, self._book, step.build) if self._book is not None and step.build is not None else None
+        note = None
+        if self._book is not None and step.build is not None:
+            from runners.docker.noting import noting
+
+            note = noting(self._api, self._book, step.build)
         result = self._builder.build(step, attempt, now=self._ambient.now)
         for image in result.images:
             if note is not None:
@@ -304,7 +307,7 @@ class DockerRunner:
             return
         self._scope.stop()
         answers = self._pulse.beats()
-        if answers:
+        if answers and self._commands is not None:
             self._commands.stop_detached()
         if self._builder is not None:
             self._builder.close()
@@ -312,11 +315,13 @@ class DockerRunner:
             self._contexts.close()
         if self._platforms is not None:
             self._platforms.close()
-        self._sandboxes.close(wait=answers)
+        if self._commands is not None:
+            self._commands.close_sandboxes(wait=answers)
         self._background.close(drop=not answers, wait=answers)
         if answers:
             self._scope.settle()  # a step that was canceled has not waited for what was being made for it
-        self._exits.close()  # last: it may just have begun to listen, in the background
+        if self._commands is not None:
+            self._commands.close()  # last: it may just have begun to listen, in the background
         if not answers:
             self._journal.abandon()
             raise RunnerError(f"{self._pulse.silent.reason}; the next acr-task command removes what is left")

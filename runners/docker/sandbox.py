@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-import tarfile
 
 from runners.docker.engine import Engine
 from runners.docker.refused import not_there
@@ -58,6 +57,8 @@ def ensure_image(api: Engine, architecture: str) -> str:
 
 
 def _root(architecture: str) -> bytes:
+    import tarfile
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         content = program(architecture) if supports(architecture) else b""

@@ -11,7 +11,6 @@ import binascii
 import contextlib
 import io
 import re
-import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +35,7 @@ class Scope:
     """Thread-safe; every method blocks until the thing is there, and raises what `refused` names."""
 
     def __init__(
-        self, api: Engine, context: RunContext, plan: Plan, *, architecture: str, is_local: bool = False
+        self, api: Engine, context: RunContext, plan: Plan, *, architecture: Callable[[], str], is_local: bool = False
     ) -> None:
         self._api = api
         self._context = context
@@ -228,9 +227,9 @@ class Scope:
         return self._make_secret_volume(f"secret-{name}", files)
 
     def _make_secret_volume(self, name: str, files: Mapping[str, bytes]) -> str:
-        if not sandbox.supports(self._architecture):
+        if not sandbox.supports(self._architecture()):
             raise RunnerError(
-                f"secret volumes cannot be kept in memory on this engine's architecture ({self._architecture})",
+                f"secret volumes cannot be kept in memory on this engine's architecture ({self._architecture()})",
                 hint="run the task on an engine on amd64 or arm64",
             )
         full = self.name(name)
@@ -296,7 +295,7 @@ class Scope:
     # sandboxes
 
     def _sandbox_image(self) -> str:
-        return self._once.get("sandbox-image", lambda: sandbox.ensure_image(self._api, self._architecture))
+        return self._once.get("sandbox-image", lambda: sandbox.ensure_image(self._api, self._architecture()))
 
     def start_sandbox(self, number: int, network: str, names: Iterable[str]) -> str:
         """Start a container that holds a network namespace with these names in the task's network; returns its id."""
@@ -335,6 +334,8 @@ def _decode(volume: str, key: str, value: str) -> bytes:
 
 def _tar_of_folders(names: Iterable[str]) -> bytes:
     """Folders that any user may write to: a step's user need not be root."""
+    import tarfile
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in names:
@@ -345,6 +346,8 @@ def _tar_of_folders(names: Iterable[str]) -> bytes:
 
 
 def _tar_of_files(files: Mapping[str, bytes]) -> bytes:
+    import tarfile
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, content in files.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runners.docker.connect import Endpoint, connect
@@ -62,19 +61,27 @@ def sweep_run(api: Engine, run_id: str) -> tuple[str, ...]:
     containers = api.containers(all=True, filters=mine)
     kept = [c for c in containers if KEEP_LABEL in (c.get("Labels") or {})]
     kept_volumes = {m.get("Name") for c in kept for m in c.get("Mounts", [])}
-    with ThreadPoolExecutor(8) as pool:
-        for c in containers:
-            what = f"container {c['Id'][:12]}"
-            if c in kept:
-                pool.submit(gone, what, api.stop, c["Id"], timeout=2)  # its network can only go once it has stopped
-            else:
-                pool.submit(gone, what, api.remove_container, c["Id"], v=True, force=True)
-    with ThreadPoolExecutor(4) as pool:
-        for network in api.networks(filters=mine):
-            pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])
-        for volume in (api.volumes(filters=mine) or {}).get("Volumes") or []:
-            if volume["Name"] not in kept_volumes:
-                pool.submit(gone, f"volume {volume['Name']}", api.remove_volume, volume["Name"], force=True)
+    if containers:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(8) as pool:
+            for c in containers:
+                what = f"container {c['Id'][:12]}"
+                if c in kept:
+                    pool.submit(gone, what, api.stop, c["Id"], timeout=2)  # its network can only go once it has stopped
+                else:
+                    pool.submit(gone, what, api.remove_container, c["Id"], v=True, force=True)
+    networks = api.networks(filters=mine)
+    volumes = (api.volumes(filters=mine) or {}).get("Volumes") or []
+    if networks or volumes:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(4) as pool:
+            for network in networks:
+                pool.submit(gone, f"network {network['Name']}", api.remove_network, network["Id"])
+            for volume in volumes:
+                if volume["Name"] not in kept_volumes:
+                    pool.submit(gone, f"volume {volume['Name']}", api.remove_volume, volume["Name"], force=True)
     return tuple(left)
 
 

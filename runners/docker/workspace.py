@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from runners.docker.buildkit.ignore import IgnoreMatcher, parse_lines
 from taskengine.errors import InvalidInput
 from taskengine.plainfile import Folder
+
+if TYPE_CHECKING:
+    import tarfile
 
 DEFAULT_IGNORES = (".git", ".gitignore", ".bzr", ".bzrignore", ".hg", ".hgignore", ".svn")
 _LARGEST_IGNORE_FILE = 1 << 20
@@ -36,6 +38,8 @@ def pack(folder: Path, *, prefix: str, stop: Callable[[], bool] = lambda: False)
     failure: list[BaseException] = []
 
     def produce() -> None:
+        import tarfile
+
         try:
             with (
                 os.fdopen(write_end, "wb") as out,
@@ -69,6 +73,7 @@ def archive(
     whose rules hold in place of those of .dockerignore.
     """
     import gzip
+    import tarfile
 
     if not folder.is_dir():
         raise InvalidInput(f"the context {folder} is not a folder")
@@ -93,6 +98,8 @@ class Stopped(Exception):
 
 
 def _add_all(tar: tarfile.TarFile, folder: Path, prefix: str, stop: Callable[[], bool]) -> None:
+    import tarfile
+
     root = tarfile.TarInfo(prefix)
     root.type, root.mode = tarfile.DIRTYPE, 0o777  # any step's user may write here
     tar.addfile(root)
@@ -155,6 +162,8 @@ def _add(tar: tarfile.TarFile, entry: os.DirEntry[str], name: str, stop: Callabl
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     if info.islnk():
+        import tarfile
+
         # two names of one file: the content travels twice, as the ignore rules may drop either
         info.type, info.linkname = tarfile.REGTYPE, ""
         info.size = entry.stat(follow_symlinks=False).st_size

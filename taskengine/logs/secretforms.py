@@ -13,7 +13,6 @@ A secret of several lines is masked as a whole and by those of its lines that co
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 import shlex
@@ -113,6 +112,8 @@ def _text_shapes(value: bytes) -> Iterator[bytes]:
         yield inner.encode()
         yield inner.replace("/", "\\/").encode()
         yield re.sub("[<>&]", lambda m: f"\\u{ord(m[0]):04x}", inner).encode()  # what Go writes
+    import html  # with its table of entities: not loaded where there is no secret
+
     yield html.escape(text, quote=False).encode()
     yield html.escape(text).encode()
     yield from (shape.encode() for shape in _shell_shapes(text))

@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -218,6 +217,8 @@ def _helper_name(name: object, path: str) -> str:
 
 def _run_helper(helper: str, verb: str, given: str, logins: Logins) -> str | None:
     """A helper's answer; None when it has no login for what it was given."""
+    import subprocess
+
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(

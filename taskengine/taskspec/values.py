@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
-from decimal import Decimal
 from typing import Any
 
 from taskengine.taskspec.inputs import Inputs, RunFacts
@@ -176,6 +175,8 @@ def _go_text(text: str) -> str:
 def _go_float(value: float) -> str:
     if not math.isfinite(value):
         return "null"
+    from decimal import Decimal
+
     digits = Decimal(repr(value))
     if value and not 1e-6 <= abs(value) < 1e21:
         mantissa, _, exponent = f"{digits.normalize():e}".partition("e")

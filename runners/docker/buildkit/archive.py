@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import posixpath
-import tarfile
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
@@ -20,6 +19,8 @@ _PAX = (b"x", b"g")
 
 def read_files(open_archive: Callable[[], BinaryIO], paths: Iterable[str], *, largest: int) -> dict[str, bytes]:
     """The wanted files that are in the archive, by the path asked for. The last of several with one name counts."""
+    import tarfile
+
     wanted = {posixpath.normpath(path.lstrip("/")): path for path in paths}
     found: dict[str, bytes] = {}
     try:
@@ -49,6 +50,8 @@ def acceptable(stream: BinaryIO) -> BinaryIO:
 
 def _top_folder() -> bytes:
     """An entry that changes nothing: the folder that the archive is unpacked into."""
+    import tarfile
+
     top = tarfile.TarInfo("./")
     top.type, top.mode = tarfile.DIRTYPE, 0o755
     return top.tobuf(tarfile.GNU_FORMAT)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -90,6 +89,8 @@ def store(data_dir: Path, target: Target) -> Path:
     path = server_file(data_dir)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({"server": target.url, "token": target.token, "caFile": target.ca_file}, indent=2)
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".server-")  # 0600 from its first byte on
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

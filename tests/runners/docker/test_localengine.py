@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import runners.docker
 from runners.docker.connect import Endpoint, connect
 from runners.docker.engine import Engine
 from runners.docker.localengine import LocalEngine
@@ -263,12 +265,22 @@ def test_both_clients_errors_are_named() -> None:
         assert isinstance(error, failed())
 
 
+def test_the_errors_of_docker_py_are_named_in_one_place() -> None:
+    """Whoever catches docker-py's own does not hear what this machine's engine refuses."""
+    home = Path(runners.docker.__file__).parent
+    named = {
+        p.name for p in home.rglob("*.py") if re.search(r"^\s+from docker\.errors import", p.read_text(), re.MULTILINE)
+    }
+
+    assert named == set()
+
+
 def test_a_build_and_its_push_load_no_docker_py(engine: Any, tmp_path: Path) -> None:
     """docker-py and requests take longer to load than a cached build takes."""
     (tmp_path / "Dockerfile").write_text("FROM busybox:1\n")
     script = (
         "import sys\nfrom taskengine.cli.entry import main\ncode = main(sys.argv[1:])\n"
-        "print(sorted({'docker', 'requests'} & set(sys.modules)), code)"
+        "print(sorted({'docker', 'requests', 'ssl', 'http.client', 'tarfile'} & set(sys.modules)), code)"
     )
     name = f"{engine.registry}/light:1"
 

@@ -132,7 +132,7 @@ def test_a_failure_amid_many_leaves_nothing(run_task: RunTask) -> None:
 def scope(engine: Engine) -> Iterator[Scope]:
     run_id = Ambient.system().new_id()
     plan = Plan(version="v1.1.0", networks=(NetworkSpec(name="n"),))
-    yield Scope(engine.api, RunContext(run_id=run_id), plan, architecture=engine.api.info()["Architecture"])
+    yield Scope(engine.api, RunContext(run_id=run_id), plan, architecture=lambda: engine.api.info()["Architecture"])
     assert sweep_run(engine.api, run_id) == ()
 
 

@@ -25,7 +25,7 @@ class Untouched:
 @pytest.mark.parametrize("make", ["workspace", "home", "network", "start_sandbox", "logins_bind"])
 def test_nothing_is_made_after_the_end_by_whoever_was_held_up(make: str) -> None:
     plan = Plan(version="v1.1.0", steps=(), networks=(NetworkSpec(name="n"),))
-    scope = Scope(Untouched(), RunContext(run_id="r1"), plan, architecture="amd64")  # type: ignore[arg-type]
+    scope = Scope(Untouched(), RunContext(run_id="r1"), plan, architecture=lambda: "amd64")  # type: ignore[arg-type]
     scope.stop()
     calls = {"network": lambda: scope.network("n"), "start_sandbox": lambda: scope.start_sandbox(0, "n", ["a"])}
     with pytest.raises(RunnerError, match="the run is over"):
@@ -43,7 +43,7 @@ def test_the_clean_up_waits_for_what_a_canceled_step_has_left_half_made() -> Non
     api = Mock()
     api.create_container_from_config.side_effect = create
     plan = Plan(version="v1.1.0", steps=(), volumes=(VolumeSpec(name="v", secret=(("key", "aGk="),)),))
-    scope = Scope(api, RunContext(run_id="r1"), plan, architecture="amd64")
+    scope = Scope(api, RunContext(run_id="r1"), plan, architecture=lambda: "amd64")
     step = threading.Thread(target=scope.secret_volume, args=("v",), daemon=True)
     step.start()
     assert asked.wait(10)

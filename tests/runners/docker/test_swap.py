@@ -124,5 +124,5 @@ def test_the_workspaces_folder_is_believed_of_a_local_engine_and_the_runs_own_vo
     )
     context = RunContext(run_id="r", shared_volume=shared)
     plan: Plan = cast(Any, SimpleNamespace(networks=(), volumes=()))
-    scope = Scope(api, context, plan, architecture="x86_64", is_local=is_local)
+    scope = Scope(api, context, plan, architecture=lambda: "x86_64", is_local=is_local)
     assert scope.workspace_folder() == (folder if allowed else None)
