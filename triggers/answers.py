@@ -6,11 +6,16 @@ from typing import Any
 
 from taskengine.service.caller import Caller
 from taskengine.service.services import Services
+from taskengine.service.triggering import Question
 from triggers import approval, explain, storedgraph
+from triggers.simulate import Look, simulate
 
 
 class Answers:
-    """Keeps nothing; `taskengine/service/triggering.py` says what each is for."""
+    """`taskengine/service/triggering.py` says what each is for. `look` asks registries; without it nobody does."""
+
+    def __init__(self, look: Look | None = None) -> None:
+        self._look = look
 
     def approve(self, services: Services, caller: Caller, number: int) -> None:
         approval.approve(services, caller, number)
@@ -23,3 +28,6 @@ class Answers:
 
     def graph(self, services: Services, caller: Caller) -> dict[str, Any]:
         return storedgraph.document(services, caller)
+
+    def simulate(self, services: Services, caller: Caller, question: Question) -> dict[str, Any]:
+        return simulate(services, caller, question, self._look)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.service.conftest import _postgres_template, _sqlite_template, database, database_url, postgres
+from tests.service.conftest import _postgres_template, _sqlite_template, database, database_url, postgres, sqlite
 
-__all__ = ["_postgres_template", "_sqlite_template", "database", "database_url", "postgres"]
+__all__ = ["_postgres_template", "_sqlite_template", "database", "database_url", "postgres", "sqlite"]

@@ -41,6 +41,7 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", f"{V1}/uploads/{{upload}}/commit"): _DEVELOPER,
     ("GET", f"{V1}/queue"): _READER,
     ("GET", f"{V1}/graph"): _READER,
+    ("POST", f"{V1}/simulate"): _READER,
     ("GET", f"{V1}/events"): _READER,
     ("GET", f"{V1}/events/{{number}}"): _READER,
     ("POST", f"{V1}/events/{{number}}/replay"): _DEVELOPER,

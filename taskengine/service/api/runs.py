@@ -25,6 +25,7 @@ from taskengine.service.api.ask import (
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
 from taskengine.service.api.schema.common import NAME, Moment
 from taskengine.service.api.schema.run import CancelBody, QueueView, QuickRunBody, RunChange, RunList, RunView
+from taskengine.service.api.schema.why import REFERENCE
 from taskengine.service.caller import Caller
 from taskengine.service.model import RunType
 from taskengine.service.services import Services
@@ -34,16 +35,11 @@ from taskengine.service.store.runs import Filter
 
 router = APIRouter(prefix=V1, tags=["runs"])
 
-_PART = r"[a-z0-9]+([._-][a-z0-9]+)*"
-_REFERENCE = (
-    rf"^([a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*"
-    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
-)
 Statuses = Annotated[list[RunStatus] | None, Query(max_length=8)]
 Types = Annotated[list[RunType] | None, Query(max_length=4)]
 Image = Annotated[
     str | None,
-    Query(pattern=_REFERENCE, max_length=250, description="repository[:tag|@digest], with or without its host."),
+    Query(pattern=REFERENCE, max_length=250, description="repository[:tag|@digest], with or without its host."),
 ]
 TaskFilter = Annotated[str | None, Query(pattern=NAME, max_length=50)]
 Owner = Annotated[str | None, Query(max_length=200)]

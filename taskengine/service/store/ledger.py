@@ -231,8 +231,15 @@ def claim(conn: Connection, event: int, *, task: str, key: str, facts: Document,
     made = conn.execute(_CLAIM[conn.dialect.name], values).scalar()
     if made is not None:
         return int(made), ""
-    row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).one()
-    return 0, f"event {row.event} told of it before: " + (f"it was queued as {row.run}" if row.run else row.reason)
+    return 0, told_before(conn, key)
+
+
+def told_before(conn: Connection, key: str) -> str:
+    """Which event holds this content key, in words; empty when none does."""
+    row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).first()
+    if row is None:
+        return ""
+    return f"event {row.event} told of it before: " + (f"it was queued as {row.run}" if row.run else row.reason)
 
 
 def conclude(conn: Connection, outcome: int, state: str, reason: str, *, run: str = "") -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 from taskengine.errors import Conflict, InvalidInput, NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service import queueing
-from taskengine.service.model import Document, GroupPolicy, Lease, Run, RunRequest, Worker
+from taskengine.service.model import Document, Group, GroupPolicy, Lease, Run, RunRequest, Worker
 from taskengine.service.store import ending, hooks, secrets, standing, uploads
 from taskengine.service.store.database import alone
 from taskengine.service.store.rows import ACTIVE, UNFINISHED, clean, run_id, run_of
@@ -346,18 +346,30 @@ def _apply_group(conn: Connection, request: RunRequest, row: Row[Any], now: date
     group = request.group
     if group is None or group.policy is GroupPolicy.QUEUE:
         return False
-    others = (runs.c.group_name == group.name, runs.c.status.in_(UNFINISHED), runs.c.number != row.number)
     if group.policy is GroupPolicy.REPLACE:
-        for other in conn.execute(select(runs.c.id).where(*others).order_by(runs.c.number)).scalars().all():
+        for other in _group_runs(conn, group, but=row.number):
             cancel(conn, other, f"replaced by {row.id} in group {group.name}", now=now)
         return False
-    present = conn.execute(select(runs.c.id).where(*others).order_by(runs.c.number)).scalars().all()
-    if len(present) < group.limit:
+    why = would_skip(conn, group, but=row.number)
+    if not why:
         return False
-    why = f"skipped: group {group.name} is full ({', '.join(present[:3])}{', ...' * (len(present) > 3)})"
     _note_cancel(conn, row, why, now)
     ending.finish(conn, row, RunStatus.CANCELED, now=now, message=why)
     return True
+
+
+def would_skip(conn: Connection, group: Group, *, but: int = 0) -> str:
+    """Why one more run of this group would be skipped, without the run of number `but`; empty when it would not."""
+    present = _group_runs(conn, group, but=but) if group.policy is GroupPolicy.SKIP else []
+    if len(present) < group.limit:
+        return ""
+    return f"skipped: group {group.name} is full ({', '.join(present[:3])}{', ...' * (len(present) > 3)})"
+
+
+def _group_runs(conn: Connection, group: Group, *, but: int) -> list[str]:
+    """The runs of a group that wait or are under way."""
+    others = (runs.c.group_name == group.name, runs.c.status.in_(UNFINISHED), runs.c.number != but)
+    return list(conn.execute(select(runs.c.id).where(*others).order_by(runs.c.number)).scalars())
 
 
 def _note_cancel(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:

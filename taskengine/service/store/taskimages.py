@@ -148,6 +148,24 @@ def users(conn: Connection, image: str) -> list[TaskImage]:
     return _read(conn, found.where(*mine).order_by(task_images.c.task, task_images.c.platform))
 
 
+def standing_on(conn: Connection, image: str) -> list[TaskImage]:
+    """Every task that stands on this image, also those that it cannot start, or whose triggers leave it out."""
+    relations = (Relation.USES.value, Relation.UNWATCHED.value)
+    mine = (task_images.c.image == image, task_images.c.relation.in_(relations))
+    return _read(conn, select(task_images).where(*mine).order_by(task_images.c.task, task_images.c.platform))
+
+
+def made_by(conn: Connection, tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Which of these tasks make which images, by image."""
+    found: dict[str, list[str]] = {}
+    every = list(dict.fromkeys(tasks))
+    for start in range(0, len(every), 500):
+        mine = (task_images.c.task.in_(every[start : start + 500]), task_images.c.relation == Relation.MAKES.value)
+        for one in _read(conn, select(task_images).where(*mine).order_by(task_images.c.image, task_images.c.task)):
+            found.setdefault(one.image, []).append(one.task)
+    return found
+
+
 def _begin_watches(conn: Connection, images: Sequence[str], now: datetime) -> None:
     if not images:
         return

@@ -38,6 +38,12 @@ def fire(conn: Connection, task: str, name: str, instant: datetime, now: datetim
     return True
 
 
+def fired(conn: Connection, task: str, name: str, instant: datetime) -> str | None:
+    """The run of an instant that has fired, empty when it led to none; None for one that has not fired."""
+    mine = (timers_fired.c.task == task, timers_fired.c.name == name, timers_fired.c.instant == instant)
+    return conn.execute(select(timers_fired.c.run).where(*mine)).scalar()
+
+
 def led_to(conn: Connection, task: str, name: str, instant: datetime, run: str) -> None:
     """The run that the instant led to."""
     mine = (timers_fired.c.task == task, timers_fired.c.name == name, timers_fired.c.instant == instant)

@@ -122,3 +122,28 @@ def test_the_servers_tasks_are_drawn(cli: Cli, idle: Server) -> None:
     done = cli("graph", "--all")
     assert done.code == 2
     assert "no file was named" in done.err
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_change_is_simulated_on_the_server(cli: Cli, idle: Server) -> None:
+    idle.services.triggers = Answers()
+    url = "https://github.com/team/app.git"
+    cli("task", "create", "-n", "app", "-c", f"{url}#main", "-f", "acb.yaml", "--commit-trigger-enabled",
+        "--schedule", "0 3 * * *")  # fmt: skip
+    assert cli("simulate", "--push", url, "main").out.splitlines() == [
+        f"if refs/heads/main of {url} has a new commit:",
+        "",
+        "LEVEL  TASK  WAITS FOR  WHY",
+        "0      app              a push to main; the forge did not tell the changed files",
+        "",
+        "note: no changed files were named, so that filters for paths let it pass",
+    ]
+    assert cli("simulate", "--push", url, "dev", "-o", "tsv").out.startswith(
+        "held: filter\tapp\t\tthe event is of the branch"
+    )
+    at = json.loads(cli("simulate", "--at", "2026-11-25T03:00:00Z", "-o", "json").out)
+    assert [one["task"] for one in at["runs"]] == ["app"]
+    assert "no task would run" in cli("simulate", "--image", "alpine:3").out
+    for args in ([], ["--at", "x"], ["--image", "a", "--at", "2026-11-25T03:00:00Z"], ["--image", "a", "--path", "x"],
+                 ["--at", "2026-11-25T03:00:00Z", "x.yaml"], ["--image", "a", "--all"]):  # fmt: skip
+        assert cli("simulate", *args).code == 2
