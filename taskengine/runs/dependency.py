@@ -38,10 +38,11 @@ def dependencies(found: Scan | None, used: Iterable[Used], *, platform: str) -> 
         note = "" if entry or digest else UNSAID
         wanted = found.platform_of(image, platform) if found else platform
         made.append(of_image(image, kind, digest=digest, platform=wanted, note=note))
-    pinned = {(d.repository, d.digest) for d in made if d.digest}
+    told = {d.digest for d in made if d.digest}
     for entry in seen.values():
-        if (entry.image.path, entry.digest) in pinned:
-            continue  # told under another spelling
+        # under another name: another spelling, or (Docker 26) that of another build whose steps the cache had
+        if entry.digest in told or (found is not None and not entry.digest and not entry.is_frontend):
+            continue
         kind = DependencyType.SYNTAX if entry.is_frontend else DependencyType.BUILDTIME
         note = "" if entry.is_frontend else UNREAD if found is None else UNNAMED
         made.append(of_image(entry.image, kind, digest=entry.digest, platform=platform, note=note))

@@ -80,3 +80,9 @@ def test_a_dependency_is_named_as_a_scan_names_images() -> None:
         type=base.type, registry="registry.hub.docker.com", repository="library/alpine", tag="3", reference="alpine:3",
         digest=A, platform="linux/amd64",
     )  # fmt: skip
+
+
+def test_what_another_build_left_in_the_builders_cache_under_another_name_is_none() -> None:
+    """Docker 26 tells of each build whose steps the cache had, too: the same content has all of their names."""
+    seen = [*used(one=A, copy=A), Used(image=ImageReference.parse("busybox:1"))]
+    assert found("FROM r.io/one:1\n", seen) == [("runtime", "r.io/one:1", A)]
