@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from runners.docker.buildkit import dialer
+from runners.docker.buildkit import messages as pb
 from runners.docker.buildkit.call import Caller
 from runners.docker.buildkit.connection import SocketConnection
 from runners.docker.buildkit.link import Call, CallError, Status
 from runners.docker.buildkit.serve import Answer, Handler, Server
-from runners.docker.buildkit.wire import pb
 
 if TYPE_CHECKING:
     import docker
@@ -93,27 +93,27 @@ class Buildkitd:
 
     def _solve(self, requests: Iterable[bytes], call: Call) -> Answer:
         """The engine's exporter keeps the image there; from there it is sent on, as buildkitd's docker exporter does."""
-        asked = pb.SolveRequest.FromString(next(iter(requests)))
+        asked: Any = pb.SolveRequest.decode(next(iter(requests)))
         self.solved.append(asked)
         if asked.Exporter != "docker":
             raise CallError(Status.UNKNOWN, f"exporter {asked.Exporter!r} could not be found")
-        order = pb.SolveRequest.FromString(asked.SerializeToString())
+        order: Any = pb.SolveRequest.decode(asked.encode())
         order.Exporter = "moby"
-        out = self._engine.call(_CONTROL + "Solve", order.SerializeToString(), timeout=None)
+        out = self._engine.call(_CONTROL + "Solve", order.encode(), timeout=None)
         call.on_end(out.cancel)
-        response = pb.SolveResponse.FromString(out.result())
+        response = pb.SolveResponse.decode(out.result())
         known = dict(response.ExporterResponse)
         image = known.get("containerimage.config.digest") or known["containerimage.digest"]  # the latter: Docker 20.10
         response.ExporterResponse["containerimage.config.digest"] = image
-        names = asked.ExporterAttrs["name"].split(",") if asked.ExporterAttrs["name"] else [image]
+        names = [name for name in asked.ExporterAttrs.get("name", "").split(",") if name] or [image]
         send = self.sessions[asked.Session].open(_SEND, timeout=60)
         for piece in self._archive(names):
-            send.send(pb.BytesMessage(data=piece).SerializeToString())
+            send.send(pb.BytesMessage(data=piece).encode())
         send.done_sending()
         for _ in send:
             raise CallError(Status.UNKNOWN, "a receiver has nothing to say")
         response.ExporterResponse["containerimage.descriptor"] = "e30="
-        yield response.SerializeToString()
+        yield response.encode()
 
     def _archive(self, names: list[str]) -> Iterator[bytes]:
         api: Any = self._api
@@ -138,7 +138,7 @@ class Buildkitd:
         engine.start()
         call.on_end(engine.close)
         while (data := stream.outgoing.get()) is not None:
-            yield pb.BytesMessage(data=data).SerializeToString()
+            yield pb.BytesMessage(data=data).encode()
             yield None
 
 
@@ -155,7 +155,7 @@ class _MessageConnection:
             message = next(self._requests, None)
             if message is None:
                 return b""
-            self._ahead = pb.BytesMessage.FromString(message).data
+            self._ahead = pb.BytesMessage.decode(message).data
         data, self._ahead = self._ahead[:size], self._ahead[size:]
         return data
 

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import messages as pb
 from .call import Caller, Outgoing
 from .dial import Dial
 from .link import CallError
-from .wire import pb
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 
@@ -28,7 +28,7 @@ class Channel:
 
     def _call(self, method: str, message: Any, timeout: float) -> Outgoing:
         caller = self._open()
-        data: bytes = message.SerializeToString()
+        data: bytes = message.encode()
         try:
             return caller.call(_CONTROL + method, data, timeout=timeout)
         except CallError:
@@ -56,7 +56,7 @@ class Channel:
     def workers(self, *, timeout: float) -> Iterator[Mapping[str, Any]]:
         """What builds there: one entry a worker, with its labels and platforms."""
         answer = self._call("ListWorkers", pb.ListWorkersRequest(), timeout).result()
-        for record in pb.ListWorkersResponse.FromString(answer).record:
+        for record in pb.ListWorkersResponse.decode(answer).record:
             yield {
                 "id": record.ID,
                 "labels": dict(record.Labels),

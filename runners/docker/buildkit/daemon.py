@@ -134,12 +134,12 @@ class CallConnection:
         self._ahead = memoryview(b"")
 
     def _messages(self) -> Iterator[bytes]:
+        from . import messages as pb
         from .link import CallError
-        from .wire import pb
 
         try:
             for message in self._call:
-                yield pb.BytesMessage.FromString(message).data
+                yield pb.BytesMessage.decode(message).data
         except CallError as error:
             raise ConnectionError(f"the session ended: {error}") from error
 
@@ -153,10 +153,10 @@ class CallConnection:
         return data
 
     def sendall(self, data: bytes, /) -> None:
-        from .wire import pb
+        from . import messages as pb
 
         for begin in range(0, len(data), _MESSAGE):
-            self._call.send(pb.BytesMessage(data=data[begin : begin + _MESSAGE]).SerializeToString())
+            self._call.send(pb.BytesMessage(data=data[begin : begin + _MESSAGE]).encode())
 
     def close(self) -> None:
         self._call.cancel()

@@ -19,12 +19,16 @@ from typing import Any
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
 
+from .codec import varint
 from .ignore import IgnoreMatcher, tester
 from .tree import Entry, Selection, Tree
-from .wire import pb
 
 STAT, REQUEST, DATA, FINISH, ERROR = range(5)
 _CHUNK = 128 * 1024
+#: Packet{type: FINISH}
+_FINISHED = b"\x08\x03"
+#: what an entry of the map of extended attributes begins with: its key
+_CAPABILITY = b"\x0a\x13security.capability\x12"
 
 
 @dataclass
@@ -46,22 +50,23 @@ class Sender:
         #: ids of wanted files; -1 when the engine has all that it needs, None when the stream has ended
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
-    def packets(self, requests: Iterable[Any]) -> Iterator[Any]:
-        """Packets, and None where the next one has to be waited for."""
+    def packets(self, requests: Iterable[Any]) -> Iterator[bytes | None]:
+        """Packets as they travel, and None where the next one has to be waited for."""
         reader = threading.Thread(target=self._read, args=(requests,), name="buildkit-filesync", daemon=True)
         reader.start()
+        paths, asked = self._paths, self._asked
         for entry in self._tree.walk(self._selection):
-            self._paths.append(entry.path)
-            yield pb.Packet(type=STAT, stat=_stat(entry))
-            while not self._asked.empty():
+            paths.append(entry.path)
+            yield stat_packet(entry)
+            while not asked.empty():
                 number = self._asked.get()
                 if number is None:
                     return
                 yield from self._file(number)
-        yield pb.Packet(type=STAT)
+        yield b""  # a STAT of nothing: that was all
         while (number := (yield from self._next())) is not None:
             if number < 0:
-                yield pb.Packet(type=FINISH)
+                yield _FINISHED
                 return
             yield from self._file(number)
 
@@ -90,7 +95,7 @@ class Sender:
         finally:
             self._asked.put(None)
 
-    def _file(self, number: int) -> Iterator[Any]:
+    def _file(self, number: int) -> Iterator[bytes]:
         """A file's content, at most as much as it had when it was opened: a log may grow faster than we send."""
         if number >= len(self._paths):
             raise InvalidInput(f"the engine asked for a file that was not offered (number {number})")
@@ -100,8 +105,8 @@ class Sender:
             while left > 0 and (data := file.read(min(left, _CHUNK))):
                 left -= len(data)
                 self._sent.bytes += len(data)
-                yield pb.Packet(type=DATA, ID=number, data=data)
-        yield pb.Packet(type=DATA, ID=number)
+                yield data_packet(number, data)
+        yield data_packet(number, b"")
 
 
 def _size(file: Any) -> int:
@@ -111,13 +116,30 @@ def _size(file: Any) -> int:
         return len(file.getbuffer())
 
 
-def _stat(entry: Entry) -> Any:
-    stat = pb.Stat(path=os.fsencode(entry.path), mode=entry.mode, size=entry.size, modTime=entry.mtime_ns)
+# These two are made for each file, so their few fields are written out here: number and kind, then the value.
+
+
+def stat_packet(entry: Entry) -> bytes:
+    """Packet{type: STAT, stat: ...} for an entry."""
+    path = os.fsencode(entry.path)
+    stat = b"\x0a" + varint(len(path)) + path + b"\x10" + varint(entry.mode)
+    if entry.size:
+        stat += b"\x28" + varint(entry.size)
+    if entry.mtime_ns:
+        stat += b"\x30" + varint(entry.mtime_ns)
     if entry.link:
-        stat.linkname = os.fsencode(entry.link)
+        link = os.fsencode(entry.link)
+        stat += b"\x3a" + varint(len(link)) + link
     if entry.capability:
-        stat.xattrs["security.capability"] = entry.capability
-    return stat
+        value = _CAPABILITY + varint(len(entry.capability)) + entry.capability
+        stat += b"\x52" + varint(len(value)) + value
+    return b"\x12" + varint(len(stat)) + stat
+
+
+def data_packet(number: int, data: bytes) -> bytes:
+    """Packet{type: DATA, ID: ..., data: ...}."""
+    head = b"\x08\x02\x18" + varint(number) if number else b"\x08\x02"
+    return head + b"\x22" + varint(len(data)) + data if data else head
 
 
 def options(metadata: Iterable[tuple[str, str | bytes]]) -> Mapping[str, tuple[str, ...]]:

@@ -74,6 +74,11 @@ class IgnoreMatcher:
         last = marks.bit_length() - 1
         return last >= 0 and not self._patterns[last].exception
 
+    def is_settled(self, folder: str, marks: Marks) -> bool:
+        """Whether `step` says the same of everything below a folder with these marks: no pattern that did not match
+        the folder can match anything in it."""
+        return all(marks >> bit & 1 or not _reaches_below(p.parts, folder) for bit, p in enumerate(self._patterns))
+
     def may_match_below(self, folder: str) -> bool:
         """False when no pattern can match anything inside of a folder that is not matched itself."""
         return any(_reaches_below(p.parts, folder) for p in self._patterns if not p.exception)

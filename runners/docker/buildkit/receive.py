@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from . import messages as pb
 from .link import Call
 from .serve import Answer, Handler
-from .wire import pb
 
 #: Takes the archive of an image, piece by piece, to its end. Raises TaskEngineError when it cannot be used.
 Load = Callable[[Iterator[bytes]], None]
@@ -19,7 +19,7 @@ def receiver(load: Load) -> Handler:
     """Serves FileSend.DiffCopy: the call ends well when the image is where `load` brings it, and not before."""
 
     def handle(requests: Iterable[bytes], _call: Call) -> Answer:
-        load(data for message in requests if (data := pb.BytesMessage.FromString(message).data))
+        load(data for message in requests if (data := pb.BytesMessage.decode(message).data))
         yield from ()
 
     return handle

@@ -18,6 +18,7 @@ from taskengine.errors import InvalidInput, TaskEngineError
 from taskengine.lightclass import dataclass
 
 from . import filesync
+from . import messages as pb
 from .connection import SocketConnection
 from .dial import Dial
 from .link import Call, CallError, Status
@@ -25,7 +26,6 @@ from .model import Credentials
 from .receive import Load, receiver
 from .serve import Answer, Handler, Server
 from .tree import Tree
-from .wire import pb
 
 _HUB = "registry-1.docker.io"
 
@@ -107,14 +107,13 @@ class Session:
         with self._reading():
             sender = filesync.Sender(tree, filesync.selection(tree, wanted), self.sent)
             call.on_end(sender.stop)
-            for packet in sender.packets(map(pb.Packet.FromString, requests)):
-                yield None if packet is None else packet.SerializeToString()
+            yield from sender.packets(map(pb.Packet.decode, requests))
 
     def _pull(self, _requests: Iterable[bytes], _call: Call) -> Answer:
         assert self._offer.upload is not None  # noqa: S101  (announced only when there is one)
         with self._reading(), self._offer.upload() as stream:
             while data := stream.read(64 * 1024):
-                yield pb.BytesMessage(data=data).SerializeToString()
+                yield pb.BytesMessage(data=data).encode()
 
     def _receive(self, requests: Iterable[bytes], call: Call) -> Answer:
         assert self._offer.load is not None  # noqa: S101  (announced only when there is one)
@@ -160,7 +159,7 @@ class Session:
             writer.start()
             with contextlib.suppress(ConnectionError):
                 while data := connection.recv(32 * 1024):
-                    yield pb.BytesMessage(data=data).SerializeToString()
+                    yield pb.BytesMessage(data=data).encode()
                     yield None
         except OSError as error:
             raise CallError(Status.UNAVAILABLE, f"the ssh agent '{ident}' does not answer: {error}") from error
@@ -171,7 +170,7 @@ class Session:
 def _write(requests: Iterable[bytes], agent: socket.socket) -> None:
     with contextlib.suppress(Exception):  # the stream or the agent is gone, which the reading side sees too
         for message in requests:
-            agent.sendall(pb.BytesMessage.FromString(message).data)
+            agent.sendall(pb.BytesMessage.decode(message).data)
         agent.shutdown(socket.SHUT_WR)
 
 
@@ -180,7 +179,7 @@ def _one(kind: Any, answer: Callable[[Any], Any]) -> Handler:
 
     def handle(requests: Iterable[bytes], _call: Call) -> Answer:
         for message in requests:
-            yield answer(kind.FromString(message)).SerializeToString()
+            yield answer(kind.decode(message)).encode()
             return
 
     return handle

@@ -15,6 +15,7 @@ from typing import Any
 from taskengine.lightclass import dataclass
 from taskengine.runner import Cancel
 
+from . import messages as pb
 from .attrs import cache_exports, entitlements, exporter_attrs, frontend_attrs
 from .call import Outgoing
 from .channel import Channel
@@ -28,7 +29,6 @@ from .resolved import resolved
 from .session import Offer, Session
 from .source import Source
 from .watch import Watch
-from .wire import pb
 
 #: A build without a deadline of its own ends after a day: no call may wait for ever.
 _LONGEST_S = 24 * 3600.0
@@ -91,7 +91,7 @@ class _Build:
         follower.start()
         stop_listening = self._attempt.cancel.listen(self._solving.cancel)
         try:
-            response = dict(pb.SolveResponse.FromString(self._solving.result()).ExporterResponse)
+            response = dict(pb.SolveResponse.decode(self._solving.result()).ExporterResponse)
         except CallError as error:
             if error.status is Status.CANCELLED and (self._attempt.cancel.is_set or self._trouble is not None):
                 follower.join(_CANCELED_S)
@@ -131,7 +131,7 @@ class _Build:
 
     def _follow(self, status: Outgoing) -> None:
         try:
-            self._watch.follow(map(pb.StatusResponse.FromString, status))
+            self._watch.follow(map(pb.StatusResponse.decode, status))
         except CallError:
             pass  # the build's own answer tells what happened
         except Exception as error:  # noqa: BLE001  (the caller's progress function failed: build() raises it)
@@ -208,7 +208,7 @@ def _attached_source(error: CallError) -> bytes:
     if details is not None:
         with contextlib.suppress(Exception):  # what cannot be read is only missing
             decoded = base64.b64decode(details + "=" * (-len(details) % 4))  # gRPC leaves the padding out
-            for detail in pb.ErrorStatus.FromString(decoded).details:
+            for detail in pb.ErrorStatus.decode(decoded).details:
                 if "errdefs.Source" in detail.type_url:
                     return bytes(detail.value)
     return b""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import operator
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -60,6 +61,15 @@ class Selection:
             wanted = wanted and not out
         return wanted, (included, excluded)
 
+    def settled(self, folder: str, below: _Marks) -> tuple[bool, _Marks] | None:
+        """What `judge` says of everything below a folder; None when it has to be asked about each path."""
+        if self.include is not None and not self.include.is_settled(folder, below[0]):
+            return None
+        if self.exclude is not None and not self.exclude.is_settled(folder, below[1]):
+            return None
+        included = self.include is None or self.include.covers(below[0])
+        return included and not (self.exclude is not None and self.exclude.covers(below[1])), below
+
     def may_want_below(self, folder: str, below: _Marks) -> bool:
         """Whether an unwanted folder can hold anything wanted: most cannot, and are not even opened."""
         include, exclude = self.include, self.exclude
@@ -106,9 +116,10 @@ class FolderTree:
     ) -> Iterator[Entry]:
         """`unsent` are the folders on the way here that are sent only if something inside of them is."""
         try:
+            settled = selection.settled(prefix[:-1], marks) if prefix else None
             for found in _sorted(folder, prefix):
                 path = prefix + found.name
-                wanted, below = selection.judge(path, marks)
+                wanted, below = settled or selection.judge(path, marks)
                 is_folder = found.is_dir(follow_symlinks=False)
                 if not wanted and not (is_folder and selection.may_want_below(path, below)):
                     continue
@@ -116,8 +127,9 @@ class FolderTree:
                 if entry is None:
                     continue
                 if wanted:
-                    yield from unsent
-                    unsent.clear()
+                    if unsent:
+                        yield from unsent
+                        unsent.clear()
                     yield entry
                 if is_folder:
                     try:
@@ -269,7 +281,11 @@ def _stamp(data: bytes) -> int:
 def _sorted(folder: int, prefix: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return sorted(found, key=lambda e: os.fsencode(e.name))
+            entries = list(found)
+        # the order of the names' bytes, which is that of their characters, but for bytes that are no text
+        if all(entry.name.isascii() for entry in entries):
+            return sorted(entries, key=operator.attrgetter("name"))
+        return sorted(entries, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise _unreadable(prefix or ".", error) from error
 

@@ -94,7 +94,7 @@ def _text(data: bytes) -> str:
 
 
 def _time(message: Any, name: str) -> datetime | None:
-    if not message.HasField(name):
-        return None
     stamp = getattr(message, name)
+    if stamp is None:
+        return None
     return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)

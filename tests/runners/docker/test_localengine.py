@@ -280,7 +280,7 @@ def test_a_build_and_its_push_load_no_docker_py(engine: Any, tmp_path: Path) -> 
     (tmp_path / "Dockerfile").write_text("FROM busybox:1\n")
     script = (
         "import sys\nfrom taskengine.cli.entry import main\ncode = main(sys.argv[1:])\n"
-        "print(sorted({'docker', 'requests', 'ssl', 'http.client', 'tarfile'} & set(sys.modules)), code)"
+        "print(sorted({'docker', 'requests', 'ssl', 'http.client', 'tarfile', 'google'} & set(sys.modules)), code)"
     )
     name = f"{engine.registry}/light:1"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from runners.docker.buildkit import messages as pb
 from runners.docker.buildkit.filesync import DATA, FINISH, REQUEST, STAT, Sender, Sent
 from runners.docker.buildkit.tree import FolderTree, MemoryTree, Selection, Tree
-from runners.docker.buildkit.wire import pb
 
 
 class Receiver:
@@ -17,13 +17,13 @@ class Receiver:
         self.sent = Sent()
         self._requests: queue.Queue[Any] = queue.Queue()
         packets = Sender(tree, Selection(), self.sent).packets(iter(self._requests.get, None))
-        self.packets = (packet for packet in packets if packet is not None)
+        self.packets = (pb.Packet.decode(packet) for packet in packets if packet is not None)
 
     def stats(self) -> list[Any]:
         found = []
         for packet in self.packets:
             assert packet.type == STAT
-            if not packet.HasField("stat"):
+            if packet.stat is None:
                 return found
             found.append(packet.stat)
         raise AssertionError("the list of files has no end")
@@ -90,7 +90,7 @@ def test_a_transfer_that_is_stopped_ends_at_once() -> None:
     waiting: queue.Queue[Any] = queue.Queue()
     sender = Sender(MemoryTree({}), Selection(), Sent())
     packets = sender.packets(iter(waiting.get, None))
-    assert next(packets).type == STAT
+    assert next(packets) == b""  # a STAT of nothing
     sender.stop()
     assert list(packets) == []
     waiting.put(None)
