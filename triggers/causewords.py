@@ -9,6 +9,7 @@ from typing import Any
 from taskengine.errors import InvalidInput
 from taskengine.registry.reference import ImageReference
 from triggers.imageevent import ImageEvent
+from triggers.sourcecontrol import polled
 
 Document = Mapping[str, Any]
 #: by the doors of events: who told
@@ -47,10 +48,17 @@ def source(cause: Document, door: str) -> str:
     return what + (told or ("; polling found it" if door else ""))
 
 
-def pushed(cause: Document) -> str:
-    """A run of a wave that changed something."""
+def by_door(door: str) -> str:
+    """Who told of something once more."""
+    return f" by {_TELLERS[door]}" if door in _TELLERS else " by polling" if door == polled.SOURCE else ""
+
+
+def pushed(cause: Document, before: Mapping[str, str] | None = None) -> str:
+    """A run of a wave that changed something; `before` are by image the digests that it had."""
     images = listed(cause.get("images") or ()) or "what it builds"
-    return f"run {cause.get('run', '')} of task {cause.get('task', '')} pushed {images}"
+    old = [f"{ImageReference.parse(image).familiar} was {digest}" for image, digest in (before or {}).items() if digest]
+    text = f"run {cause.get('run', '')} of task {cause.get('task', '')} pushed {images}"
+    return text + (f"; {', '.join(old[:5])} before" if old else "")
 
 
 def updated(images: Iterable[Document]) -> str:
@@ -86,6 +94,10 @@ def familiar(image: Document) -> str:
         return ImageReference.parse(text).familiar + digest
     except InvalidInput:
         return text + digest
+
+
+def count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def rfc3339(moment: datetime | None) -> str:

@@ -15,7 +15,7 @@ from taskengine.errors import InvalidInput, NotFound
 from taskengine.service.caller import Caller
 from taskengine.service.model import Document, Run
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, audit, ledger, runs
+from taskengine.service.store import Connection, audit, ledger, runs, waves
 from triggers import causewords, imageevent
 from triggers.causewords import rfc3339
 
@@ -123,12 +123,35 @@ class _Chain:
         elif kind == "imageUpdate":
             yield from self._of_image(run, cause, event, depth)
         elif kind == "wave":
-            more = cause.get("moreRuns")
-            text = f"and {more} more runs of this wave" if more else causewords.pushed(cause)
-            below = 1 if str(cause.get("run")) in _parents(run) else 2
-            yield self._link(kind, text, depth + below, cause, None, run=str(cause.get("run") or ""))
+            yield self._of_wave(run, cause, depth)
         else:
             yield self._link(kind, f"something of the kind '{kind[:50]}'", depth, cause, event)
+
+    def _of_wave(self, run: Run, cause: Document, depth: int) -> Link:
+        """A run of the same wave that changed what this one stands on, or stands on at a distance."""
+        name = str(cause.get("run") or "")
+        if cause.get("moreRuns"):
+            return self._link("wave", f"and {cause['moreRuns']} more runs of this wave", depth + 2, cause, None)
+        try:
+            pusher = runs.get(self._conn, name)
+        except NotFound:
+            before, at = {}, None
+        else:
+            found = waves.pushes(self._conn, [name]).get(name, [])
+            before = {one.name: waves.pushed_before(self._conn, one, pusher.number) for one in found}
+            at = pusher.finished
+        below = 1 if name in _parents(run) else 2
+        facts = {**cause, "before": {image: digest for image, digest in before.items() if digest}}
+        return self._link("wave", causewords.pushed(cause, before), depth + below, facts, None, run=name, at=at)
+
+    def _place(self, run: Run, cause: Document) -> str:
+        """Where the run stands in its wave, in words."""
+        number = _number(cause.get("wave"))
+        member = waves.places_of(self._conn, [number], [run.task]).get((number, run.task)) if number else None
+        if member is None:
+            return ""
+        levels = waves.get(self._conn, number).plan.get("levels") or member.level + 1
+        return f"; it is on level {member.level} of wave {number}, which has {causewords.count(levels, 'level')}"
 
     def _of_image(self, run: Run, cause: Document, event: ledger.Event | None, depth: int) -> Iterator[Link]:
         """Images that changed: those that the run stands on, or those with which its wave began."""
@@ -136,15 +159,16 @@ class _Chain:
         images = (record if isinstance(record, dict) else cause).get("images") or ()
         if not isinstance(record, dict):
             depth += 3 if any(one.get("kind") == "wave" for one in run.cause) else 1
+        place = self._place(run, cause) if isinstance(record, dict) else ""
         if cause.get("runs"):  # of the same wave, which stand further down
-            yield self._link("imageUpdate", causewords.updated(images), depth, cause, None)
+            yield self._link("imageUpdate", causewords.updated(images) + place, depth, cause, None)
             return
         change = _image_event(event)
         if change is None or event is None:
-            yield self._link("imageUpdate", causewords.updated(images), depth, cause, event)
+            yield self._link("imageUpdate", causewords.updated(images) + place, depth, cause, event)
             return
         platform = str(run.spec.get("platform") or "")
-        text = causewords.changed(change, [platform] if platform else ())
+        text = causewords.changed(change, [platform] if platform else ()) + place
         facts = {
             "image": change.image, "before": change.before.as_json() if change.before else None,
             "after": change.after.as_json(),
@@ -186,9 +210,12 @@ class _Chain:
         yield from self.of_run(earlier, depth)
 
     def _people(self, run: Run, event: ledger.Event | None, depth: int) -> Iterator[Link]:
-        """Who had the event worked on again before this run."""
+        """Who else told of the same, and who had the event worked on again before this run."""
         if event is None:
             return
+        for number, door, at in ledger.told_again(self._conn, event.number, run.task):
+            text = f"the same was told again{causewords.by_door(door)}, and started nothing more"
+            yield Link(kind="again", text=text, depth=depth, at=at, event=number)
         for entry in audit.about(self._conn, f"events/{event.number}", actions="event.replay"):
             if entry.at <= run.created:
                 text = f"{entry.actor} replayed event {event.number}"

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 
 from taskengine.cli.server.explain import lines
+from taskengine.service.caller import Caller as Reading
 from taskengine.service.model import Role
 from taskengine.service.settings import ServerSettings
 from taskengine.service.store import ledger, queue
+from taskengine.service.store.database import Database
 from taskengine.serving import take_deliveries
 from tests.service.api.support import BOX, TEXT, Api, Caller, Hand, inline
 from tests.service.support import request
 from tests.triggers.support import deliver, make
+from tests.triggers.wavehouse import House, digest
 from triggers import imageevent
 from triggers.answers import Answers
+from triggers.explain import explain
 from triggers.imagechange import Seen
 from triggers.processor import process_due
 from triggers.timers import Timers
@@ -220,3 +224,45 @@ def test_an_attempt_that_broke_off_is_told(api: Api) -> None:
 )
 def test_strange_causes_are_told_as_well_as_can_be(api: Api, cause: dict[str, Any]) -> None:
     assert words(api, run_of(api, cause))
+
+
+def test_a_real_wave_is_explained_down_to_its_base(sqlite: Database, tmp_path: Path) -> None:
+    house = House(sqlite, tmp_path)
+    house.diamond()
+    house.end(_quick(house, "left"), "left=1")
+    event = house.change("docker.io/library/alpine:3", "1", "2")
+    house.work()
+    for run, pushed in (("ca2", "top=2"), ("ca3", "left=2"), ("ca4", "right=2")):
+        house.end(run, pushed)
+        house.work()
+    found = explain(house.services, Reading(id="1", name="ann", role=Role.READER), "ca5")
+    assert [(one["depth"], one["kind"], one["run"], one["event"]) for one in found["causes"]] == [
+        (0, "imageUpdate", None, event),
+        (1, "wave", "ca3", None),
+        (1, "wave", "ca4", None),
+        (1, "wave", "ca2", None),
+        (3, "imageUpdate", None, event),
+        (4, "poll", None, None),
+    ]
+    first, left = found["causes"][0]["text"], found["causes"][1]["text"]
+    assert first.endswith("it is on level 2 of wave 1, which has 3 levels")
+    assert left == (
+        f"run ca3 of task left pushed reg.example.com/left:1@{digest('2')}; "
+        f"reg.example.com/left:1 was {digest('1')} before"
+    )
+    assert not found["isCoalesced"]
+
+
+def _quick(house: House, task: str) -> str:
+    with house.database.write() as conn:
+        return queue.enqueue(conn, request(task=task), now=house.at, box=BOX)[0].id
+
+
+def test_who_told_of_the_same_again_is_named(api: Api) -> None:
+    make(api, "commit")
+    deliver(api, "github-push")
+    deliver(api, "github-push", more={"again": True}, **{"x-github-delivery": "another"})
+    process_due(api.services)
+    again = told(api, "ca1")["causes"][1]
+    assert (again["kind"], again["event"]) == ("again", 2)
+    assert again["text"] == "the same was told again by GitHub, and started nothing more"

@@ -10,7 +10,7 @@ import click
 from taskengine.cli.base import Command, output_option
 
 #: what is said of a chain, and is no cause itself
-_ASIDE = ("retry", "none", "cut", "gone")
+_ASIDE = ("retry", "none", "cut", "gone", "again")
 
 
 @click.command(

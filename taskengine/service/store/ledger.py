@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, union
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -234,6 +234,17 @@ def claim(conn: Connection, event: int, *, task: str, key: str, facts: Document,
     return 0, told_before(conn, key)
 
 
+def told_again(conn: Connection, event: int, task: str) -> list[tuple[int, str, datetime]]:
+    """Other events that told a task of the same content: their numbers, by which door they came, and when; in order."""
+    mine = select(event_outcomes.c.content).where(event_outcomes.c.event == event, event_outcomes.c.task == task)
+    found = (
+        select(events.c.number, events.c.source, events.c.received)
+        .join(event_outcomes, event_outcomes.c.event == events.c.number)
+        .where(event_outcomes.c.content.in_(mine), event_outcomes.c.task == task, events.c.number != event)
+    )
+    return [(row.number, row.source, row.received) for row in conn.execute(found.distinct().order_by(events.c.number))]
+
+
 def told_before(conn: Connection, key: str) -> str:
     """Which event holds this content key, in words; empty when none does."""
     row = conn.execute(select(event_outcomes).where(event_outcomes.c.key == digest(key))).first()
@@ -316,27 +327,21 @@ def page(
         if value is not None:
             statement = statement.where(column == value)
     if wanted.task is not None:
-        statement = statement.where(_about(events.c.task == wanted.task, event_outcomes.c.task == wanted.task))
+        came = select(events.c.number).where(events.c.task == wanted.task)
+        led = select(event_outcomes.c.event).where(event_outcomes.c.task == wanted.task)
+        statement = statement.where(events.c.number.in_(union(came, led)))
     if wanted.since is not None:
         statement = statement.where(events.c.received >= wanted.since)
     if wanted.until is not None:
         statement = statement.where(events.c.received <= wanted.until)
     if wanted.scopes:
-        statement = statement.where(
-            _about(
-                matches(conn, events.c.task, wanted.scopes), matches(conn, event_outcomes.c.task, wanted.scopes)
-            )
-        )  # fmt: skip
+        of_one = matches(conn, event_outcomes.c.task, wanted.scopes)
+        led_to = select(event_outcomes.c.number).where(event_outcomes.c.event == events.c.number, of_one).exists()
+        statement = statement.where(or_(matches(conn, events.c.task, wanted.scopes), led_to))
     if cursor:
         statement = statement.where(events.c.number < place_of_cursor(cursor))
     found = [_event(row) for row in conn.execute(statement)]
     return found[:top], str(found[top - 1].number) if len(found) > top else None
-
-
-def _about(event: ColumnElement[bool], outcome: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The event itself is such a one, or one of its outcomes is."""
-    mine = select(event_outcomes.c.number).where(event_outcomes.c.event == events.c.number, outcome)
-    return or_(event, mine.exists())
 
 
 def replay(conn: Connection, number: int, *, now: datetime) -> Event:

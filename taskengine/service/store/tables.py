@@ -247,7 +247,7 @@ audit = Table(
     Column("at", Moment, nullable=False, index=True),
     Column("actor", String(200), nullable=False),
     Column("action", String(100), nullable=False),
-    Column("object", String(500), nullable=False),
+    Column("object", String(500), nullable=False, index=True),
     Column("detail", Json, nullable=False),
 )  # fmt: skip
 
@@ -333,6 +333,7 @@ event_outcomes = Table(
     Column("run", String(32), nullable=False),
     Column("facts", Json, nullable=False),
     Column("at", Moment, nullable=False),
+    Index("ix_event_outcomes_task_event", "task", "event"),
 )  # fmt: skip
 
 # how far each timer has been looked after; another schedule under the same name begins anew
