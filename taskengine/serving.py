@@ -43,6 +43,7 @@ class ServeOptions:
     data: Path
     database: str = ""
     registry: str = ""
+    public_url: str = ""
     capacity: int = 2
     worker_name: str = "embedded"
     tls_cert: str = ""
@@ -62,6 +63,8 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from taskengine.service.web import Web, listen
     from taskengine.watching import Watching
     from triggers.answers import Answers
+    from triggers.commitstatus import CommitStatuses
+    from triggers.forgehooks import ForgeHooks
     from triggers.gitpoll import GitPoller
     from triggers.intake import TOPIC
     from triggers.processor import process_due
@@ -100,6 +103,8 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             Duty("timers", 5.0, Timers(services).tick),
             Duty("waves", 0.5, lambda: keep(services), topic="waves"),  # at once again while there is more to queue
             Duty("poll git", 5.0, poller.tick, first=2.0),
+            Duty("forge hooks", 5.0, ForgeHooks(services).tick, first=1.0),
+            Duty("commit statuses", 1.0, CommitStatuses(services).tick),
         )
         watching = stack.enter_context(contextlib.closing(Watching(services, using)))
         stack.enter_context(Duties(services, *triggering, *watching.duties))
@@ -210,7 +215,7 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     from taskengine.ambient import Ambient
     from taskengine.service.bell import Bell
     from taskengine.service.services import Services
-    from taskengine.service.settings import read_settings
+    from taskengine.service.settings import parse_settings, read_settings
     from taskengine.service.store.database import Database
     from taskengine.service.store.feeds import Feeds
     from taskengine.service.store.secrets import SecretBox
@@ -220,6 +225,8 @@ def _services(options: ServeOptions, using: Settings) -> Services:
     settings = read_settings(given, required=bool(options.settings_file))
     if options.registry:
         settings = replace(settings, registry=options.registry)
+    if options.public_url:
+        settings = replace(settings, public_url=parse_settings({"publicUrl": options.public_url}).public_url)
     box = SecretBox.open(options.data / "secret.key", given=given_secret(using.environ, "ACR_TASK_SECRET_KEY"))
     database = Database.open(options.database or f"sqlite:///{options.data / 'service.db'}")
     ambient, bell = Ambient.system(), Bell()

@@ -10,10 +10,11 @@ from taskengine.errors import Conflict, NotFound
 from taskengine.service.caller import Caller
 from taskengine.service.model import Run
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, ledger, queue, tasks
+from taskengine.service.store import Connection, ledger, queue, secrets, tasks
 from taskengine.service.store.signals import QUEUE
 from taskengine.service.submission import Asked, of_task
-from triggers.processor import cause_of, key_of, overrides_of, read
+from triggers.match import judge
+from triggers.processor import cause_of, key_of, overrides_of, read, status_to
 from triggers.sourcecontrol.model import Ignored
 
 
@@ -24,6 +25,7 @@ def approve(services: Services, caller: Caller, number: int) -> list[Run]:
     def work(conn: Connection) -> list[Run]:
         event, held = _held(conn, caller, number)
         task = tasks.get(conn, event.task)
+        kept = secrets.get(conn, services.box, "task", task.name)
         parsed = read(event, task.document)
         now = services.now()
         asked_at = now.isoformat().replace("+00:00", "Z")
@@ -32,7 +34,8 @@ def approve(services: Services, caller: Caller, number: int) -> list[Run]:
             outcome = held.get(ledger.digest(key_of(task.name, one)))
             if outcome is None:
                 continue
-            cause = {**cause_of(number, one), "approvedBy": caller.name, "approvedAt": asked_at}
+            told = status_to(services, judge(task.document, one).trigger, kept)  # by the service: the run has no token
+            cause = {**cause_of(number, one), **told, "approvedBy": caller.name, "approvedAt": asked_at}
             asked = Asked(owner=task.owner, now=now, cause=(cause,))
             request, _ = of_task(task, {}, overrides_of(task, one, untrusted=True), asked, services.settings)
             run, _ = queue.enqueue(conn, request, now=now, box=services.box)

@@ -7,7 +7,6 @@ service does it at a time. What is seen for the first time, or for the first tim
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import secrets as random
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from triggers.gitplan import Budget, Watched, after_check, after_failure, is_due
 from triggers.processor import key_of
 from triggers.sourcecontrol import FORGES
 from triggers.sourcecontrol.polled import SOURCE, body, probe
+from triggers.sourcetoken import tokens_of
 
 _log = logging.getLogger("triggers.gitpoll")
 _DUTY = "poll git"
@@ -110,7 +110,7 @@ class GitPoller:
                 except InvalidInput as error:  # sealed by a key that is gone: asked without a token, which says so
                     _log.warning("task %s: %s", task.name, error.message)
                     kept = {}
-            yield task, tokens_of(kept)
+            yield task, {name: one.token for name, one in tokens_of(kept).items()}
 
     def _ask_host(self, ones: list[Watched]) -> None:
         for one in ones:
@@ -238,18 +238,3 @@ class GitPoller:
 
     def _deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, self._stop)
-
-
-def tokens_of(kept: Mapping[str, str]) -> dict[str, str]:
-    """The tokens of a task's source triggers, by their names, out of its secrets."""
-    found = {}
-    for name, value in kept.items():
-        if not name.startswith("source:"):
-            continue
-        try:
-            given = json.loads(value)
-        except ValueError:
-            continue
-        if isinstance(given, dict) and isinstance(given.get("token"), str) and given["token"]:
-            found[name.removeprefix("source:")] = given["token"]
-    return found

@@ -24,6 +24,7 @@ from triggers.sourcecontrol import forge, polled
 from triggers.sourcecontrol.address import same_repository
 from triggers.sourcecontrol.generic import Generic
 from triggers.sourcecontrol.model import Ignored, Kind, Parsed, SourceEvent
+from triggers.sourcetoken import tokens_of
 from triggers.wavekeeper import queue_ready
 
 _log = logging.getLogger("triggers.processor")
@@ -129,12 +130,13 @@ def _one(
     now: datetime,
 ) -> tuple[str, str]:  # fmt: skip
     """What comes of one changed ref: a state, and the reason in words."""
-    cause, key = cause_of(number, event), key_of(task.name, event)
+    cause, key = dict(cause_of(number, event)), key_of(task.name, event)
 
     def note(state: str, reason: str) -> None:
         ledger.note(conn, number, task=task.name, state=state, reason=reason, facts=cause, now=now, key=key)
 
     verdict = judge(task.document, event)
+    cause |= status_to(services, verdict.trigger, kept)
     if not verdict.wanted:
         note("ignored", verdict.reason)
         return "ignored", verdict.reason
@@ -177,6 +179,12 @@ def cause_of(number: int, event: SourceEvent) -> Document:
         "branchName": event.branch or event.tag,
         "providerType": event.provider,
     }
+
+
+def status_to(services: Services, trigger: str, kept: Mapping[str, str]) -> Document:
+    """What a cause says of whom to tell how its run goes: the trigger that has a token for the forge, if it has one."""
+    wanted = services.settings.report_statuses and trigger in tokens_of(kept)
+    return {"statusTo": trigger} if wanted else {}
 
 
 def overrides_of(task: Task, event: SourceEvent, *, untrusted: bool = False) -> Overrides:

@@ -21,6 +21,9 @@ from taskengine.cli.base import FOLDER, PATH, Command, Option
 @click.option(
     "-r", "--registry", cls=Option, default="", metavar="HOST[:PORT]", help="The registry of tasks ($Registry)."
 )
+@click.option(
+    "--public-url", cls=Option, default="", metavar="URL", help="Where forges and people reach it (https://HOST)."
+)
 @click.option("--no-worker", cls=Option, is_flag=True, help="Carry out no runs here.")
 @click.option("--capacity", cls=Option, type=click.IntRange(1, 256), default=2, help="The most runs at once here (2).")
 @click.option("--tls-cert", cls=Option, type=PATH, default="", metavar="FILE", help="The certificate, PEM.")
@@ -45,6 +48,7 @@ def serve(
     port: int,
     data: str,
     registry: str,
+    public_url: str,
     no_worker: bool,
     capacity: int,
     tls_cert: str,
@@ -74,6 +78,7 @@ def serve(
         data=Path(data).absolute() if data else using.data_dir / "service",
         database=given_secret(environ, "ACR_TASK_DATABASE_URL"),
         registry=registry,
+        public_url=public_url,
         capacity=0 if no_worker else capacity,
         tls_cert=tls_cert,
         tls_key=tls_key,

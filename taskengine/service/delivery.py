@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import json
 import logging
-import socket
-import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from taskengine.errors import InvalidInput, NotFound, TaskEngineError
+from taskengine.errors import NotFound, TaskEngineError
+from taskengine.service import outgoing
+from taskengine.service.outgoing import Reach
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, hooks, secrets
 from taskengine.service.store.hooks import Delivery
@@ -27,7 +26,6 @@ from taskengine.service.store.hooks import Delivery
 CONTENT_TYPE = "application/cloudevents+json"
 SIGNATURE = "X-Acr-Task-Signature-256"
 _SECONDS = 10.0
-_MOST_ADDRESSES = 3
 _log = logging.getLogger("taskengine.service.delivery")
 
 
@@ -54,12 +52,12 @@ def shown(url: str) -> str:
 def check_address(url: str, *, private: bool) -> None:
     """Raises InvalidInput for an address that cannot be sent to, or may not. A name that has no address yet passes:
     it is judged again with every attempt."""
-    parts = _parts(url)
+    parts = outgoing.parse(url)
     try:
-        addresses = _lookup(parts)
+        addresses = outgoing.look_up(parts)
     except OSError:
         return
-    _judge(parts, addresses, private=private)
+    outgoing.judge(parts, addresses, Reach.ANYWHERE if private else Reach.PUBLIC)
 
 
 def _deliver(services: Services, one: Delivery) -> None:
@@ -84,80 +82,7 @@ def _deliver(services: Services, one: Delivery) -> None:
 
 def send(url: str, secret: str, event: Mapping[str, Any], *, private: bool, seconds: float = _SECONDS) -> int:
     """Post one event; the status of the answer. Raises OSError, HTTPException and InvalidInput."""
-    parts = _parts(url)
-    addresses = _lookup(parts)
-    _judge(parts, addresses, private=private)
     body = json.dumps(event, separators=(",", ":")).encode()
-    headers = {
-        "Content-Type": CONTENT_TYPE,
-        "User-Agent": "acr-task",
-        SIGNATURE: sign(secret, body),
-        "Host": parts.netloc.rpartition("@")[2],
-    }
-    connection = _Pinned(parts, addresses, seconds)
-    try:
-        target = parts.path or "/"
-        connection.request("POST", f"{target}?{parts.query}" if parts.query else target, body=body, headers=headers)
-        response = connection.getresponse()
-        response.read(1 << 16)
-        return response.status
-    finally:
-        connection.close()
-
-
-class _Pinned(http.client.HTTPConnection):
-    """A connection to the first of the addresses that answers. They were judged, whatever the name leads to by now;
-    TLS checks the name."""
-
-    def __init__(self, parts: SplitResult, addresses: list[str], seconds: float) -> None:
-        self._secure = parts.scheme == "https"
-        self._name = parts.hostname or ""
-        self._addresses = addresses[:_MOST_ADDRESSES]
-        super().__init__(addresses[0], parts.port or (443 if self._secure else 80), timeout=seconds)
-
-    def connect(self) -> None:
-        for address in self._addresses:
-            self.host = address
-            try:
-                super().connect()
-                break
-            except OSError:
-                if address == self._addresses[-1]:
-                    raise
-        if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._name)
-
-
-def _parts(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise InvalidInput("this address is no URL", hint="write https://HOST/PATH") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise InvalidInput("this address is no http(s) URL", hint="write https://HOST/PATH")
-    if parts.username or parts.password:
-        raise InvalidInput("a webhook's address holds no login", hint="check the signature there instead")
-    if not url.isascii() or any(c.isspace() for c in url):
-        raise InvalidInput("this address is no URL", hint="write other characters as %XX")
-    return parts
-
-
-def _lookup(parts: SplitResult) -> list[str]:
-    """The host's addresses. Raises OSError."""
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 0, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError("it is no name of a host") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _judge(parts: SplitResult, addresses: list[str], *, private: bool) -> None:
-    for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
-        if not private and (not address.is_global or address.is_multicast):
-            raise InvalidInput(
-                f"{parts.hostname} is an address of this machine or its network",
-                hint="an operator may allow those: hooksToPrivateAddresses in settings.yaml",
-            )
+    headers = {"Content-Type": CONTENT_TYPE, SIGNATURE: sign(secret, body)}
+    reach = Reach.ANYWHERE if private else Reach.PUBLIC
+    return outgoing.send("POST", url, headers=headers, body=body, reach=reach, seconds=seconds).status

@@ -40,6 +40,9 @@ class ServerSettings:
     drain_seconds: int = 30
     trusted_proxies: str = ""
     scan_contexts: bool = True
+    public_url: str = ""
+    make_forge_hooks: bool = True
+    report_statuses: bool = True
     git_poll_seconds: int = 120
     git_poll_longest_seconds: int = 900
     git_poll_hooked_seconds: int = 3600
@@ -97,6 +100,10 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
             raise InvalidInput(f"the setting '{name}' cannot be 0", hint=f"leave it out for the usual {before}")
         made[known[name]] = value
     found = replace(defaults, **made)
+    if found.public_url and not found.public_url.startswith(("https://", "http://")):
+        raise InvalidInput(
+            f"the setting 'publicUrl' is no address: {found.public_url}", hint="write https://HOST, as others reach it"
+        )
     if found.lease_seconds < 3 * found.heartbeat_seconds:
         raise InvalidInput(
             f"leases of {found.lease_seconds} s end before three heartbeats of {found.heartbeat_seconds} s have come",

@@ -13,7 +13,7 @@ import pytest
 
 from taskengine.ambient import Ambient
 from taskengine.errors import InvalidInput
-from taskengine.service import delivery
+from taskengine.service import outgoing
 from taskengine.service.delivery import SIGNATURE, check_address, deliver_due, send, sign
 from taskengine.service.settings import ServerSettings
 from taskengine.service.store import hooks
@@ -105,11 +105,11 @@ def test_what_fails_is_tried_again_given_up_and_replayed(api: Api, receiver: Rec
 def test_the_next_address_of_a_name_is_tried_when_one_does_not_answer(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.2", "127.0.0.1"])  # it listens on the second alone
+    monkeypatch.setattr(outgoing, "look_up", lambda _: ["127.0.0.2", "127.0.0.1"])  # it listens on the second alone
     assert send(receiver.url, "s", {"id": "1"}, private=True) == 200
-    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.1", "127.0.0.2"])
+    monkeypatch.setattr(outgoing, "look_up", lambda _: ["127.0.0.1", "127.0.0.2"])
     assert send(receiver.url, "s", {"id": "2"}, private=True) == 200
-    monkeypatch.setattr(delivery, "_lookup", lambda _: ["127.0.0.2"])
+    monkeypatch.setattr(outgoing, "look_up", lambda _: ["127.0.0.2"])
     with pytest.raises(ConnectionRefusedError):
         send(receiver.url, "s", {"id": "3"}, private=True)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, and_, select
 from taskengine.errors import NotFound
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import Document
-from taskengine.service.store import secrets
+from taskengine.service.store import secrets, statuses
 from taskengine.service.store.rows import clean, place_of_cursor
 from taskengine.service.store.tables import deliveries, hooks
 
@@ -112,7 +112,9 @@ def delete(conn: Connection, hook: str) -> None:
 
 
 def announce(conn: Connection, run: Row[Any], status: RunStatus, *, now: datetime, message: str = "") -> None:
-    """Puts up the deliveries of a run's change, for every hook that asked. `run` is its row from before the change."""
+    """Puts up the deliveries of a run's change, for every hook that asked, and for the forge of its commit. `run` is
+    its row from before the change."""
+    statuses.announce(conn, run, status, now=now, message=message)
     wanting = conn.execute(_WANTING).all()
     if not wanting:
         return
