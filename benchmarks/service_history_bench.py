@@ -57,16 +57,21 @@ def _ask_all(folder: Path, url: str, count: int, times: int) -> dict[str, float]
         return {ask.name: _p95(caller, ask.path, names, times) for ask in _questions(names)}
 
 
-def _questions(names: Sequence[str]) -> list[Ask]:
-    middle = len(names) // 2
+def _questions(names: Sequence[Any]) -> list[Ask]:
+    middle = _of_task(2, len(names) // 2)
     return [
         Ask(name="the newest 15 runs", path="/runs"),
         Ask(name="100 runs from the middle of the list", path=f"/runs?top=100&cursor={middle}"),
         Ask(name="the newest failed runs of a task", path="/runs?task=app-1&status=Failed"),
-        Ask(name="the runs of one day", path=f"/runs?from={_day(0)}&to={_day(1)}"),
+        Ask(name="the runs of one day", path=f"/runs?from={_minute(middle - 1440)}&to={_minute(middle)}"),
         Ask(name="the run that pushed a digest", path=f"/runs?image=app-2@{_digest(middle)}"),
         Ask(name="one run with its steps", path="/runs/{run}"),
     ]
+
+
+def _of_task(task: int, number: int) -> int:
+    """The number of a run of a task, near this one."""
+    return number // _TEMPLATES * _TEMPLATES + task + 1
 
 
 def _p95(caller: Caller, path: str, names: Sequence[str], times: int) -> float:
@@ -85,6 +90,9 @@ def _check(caller: Caller, count: int) -> None:
     one = caller.get(f"/runs/{newest[7]['runId']}")
     if len(one["steps"]) != len(_STEPS) or not one["outputImages"]:
         raise AssertionError("a copied run is not whole")
+    for ask in _questions(range(count)):
+        if ask.path.startswith("/runs?") and not caller.get(ask.path)["value"]:
+            raise AssertionError(f"{ask.name}: there is none")
 
 
 # the runs that are copied
@@ -109,7 +117,7 @@ def _make_templates(served: Served) -> None:
             run = api.lease(worker, free=_TEMPLATES, seconds=5)
             if run is None:
                 raise AssertionError("the service gives out no run")
-            said = _feed(run.run, run.spec.task_name, failed=number % _FAIL_EVERY == 0)
+            said = _feed(run.run, run.spec.task_name, failed=number % _FAIL_EVERY == 1)
             api.append(worker, run.run, epoch=run.epoch, offset=0, data=said)
 
 
@@ -213,8 +221,9 @@ def _copy(conn: Any, table: Any, where: str, new: dict[str, str]) -> None:
 _FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 
 
-def _day(number: int) -> str:
-    return (_FIRST + timedelta(days=20 + number)).isoformat().replace("+00:00", "Z")
+def _minute(number: int) -> str:
+    """When the run of this number was queued."""
+    return (_FIRST + timedelta(minutes=number)).isoformat().replace("+00:00", "Z")
 
 
 def _digest(number: int) -> str:
