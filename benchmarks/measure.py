@@ -115,6 +115,11 @@ def shown(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
+def p50_p95(seconds: Sequence[float]) -> str:
+    """The 50th and the 95th percentile of times, for people."""
+    return f"{shown(percentile(seconds, 0.5))} / {shown(percentile(seconds, 0.95))}"
+
+
 def megabytes(count: float) -> str:
     """Bytes, for people."""
     return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -69,6 +69,12 @@ def _trigger_webhook(_: int) -> tuple[str, dict[str, str]]:
     return figures(trigger_webhook_bench.measure()), {}
 
 
+def _trigger_git(_: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import trigger_git_bench
+
+    return figures(trigger_git_bench.measure()), {}
+
+
 #: in the order of the page
 PARTS: dict[str, Part] = {
     "engine": Part(title="On the engine", measure=_engine),
@@ -76,6 +82,7 @@ PARTS: dict[str, Part] = {
     "service-runs": Part(title="The service: runs", measure=_service_runs),
     "service-history": Part(title="The service: a long history", measure=_service_history),
     "trigger-webhook": Part(title="Triggers: deliveries of forges", measure=_trigger_webhook),
+    "trigger-git": Part(title="Triggers: from `git push` to a container", measure=_trigger_git),
 }
 
 

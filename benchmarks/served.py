@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -145,6 +145,18 @@ class Caller:
         if answer.status != 200:
             raise RuntimeError(f"GET {path}: {answer.status}")
         return taken
+
+
+def ended(caller: Caller, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The runs when they are over. Raises AssertionError for one that did not succeed."""
+    found = {}
+    for name in names:
+        while (run := caller.get(f"/runs/{name}"))["status"] in ("Queued", "Started", "Running"):
+            time.sleep(0.05)
+        if run["status"] != "Succeeded":
+            raise AssertionError(f"run {name} is {run['status']}: {run.get('runErrorMessage')}")
+        found[name] = run
+    return [found[name] for name in names]
 
 
 @contextmanager

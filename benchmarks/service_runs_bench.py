@@ -15,10 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measure import ACR_TASK, Figure, command, megabytes, percentile, shell, shown, timed
-from benchmarks.served import TOKEN, V1, Caller, Served, say
+from benchmarks.measure import ACR_TASK, Figure, command, megabytes, p50_p95, shell, shown, timed
+from benchmarks.served import TOKEN, V1, Caller, Served, ended, say
 from benchmarks.starts import Starts
 from tests.support.engine import OwnEngine, own_engine
 
@@ -61,7 +60,10 @@ def measure(
         Figure(name="an engine's own part in it: `docker run` of the same, until it is started", found=shown(raw)),
         *at_once,
         Figure(name=f"a loop of `acr-task run`, {CAPACITY} at a time", found=f"{local:.2f} runs/s"),
-        Figure(name="a log that is followed: from the step's write to the client, p50 / p95", found=_two(followed)),
+        Figure(
+            name="a log that is followed: from the step's write to the client, p50 / p95",
+            found=p50_p95(followed),
+        ),
         Figure(name="memory (RSS) of the idle service with its worker", found=megabytes(idle), target="< 120 MB"),
         Figure(name=f"the same after {count + alone:,} runs", found=megabytes(after)),
         Figure(name=f"memory for each run that waits, of {queued:,}", found=megabytes(max(0.0, each))),
@@ -78,23 +80,23 @@ def _alone(engine: OwnEngine, caller: Caller, count: int) -> list[Figure]:
         for number in range(count + 1):
             run = caller.post("/runs", {"text": _TRIVIAL})
             first = starts.first(run["runId"])
-            done = _ended(caller, [run["runId"]])[0]
+            done = ended(caller, [run["runId"]])[0]
             if number:  # the first one warms up
                 begun.append(_at(done["startTime"]) - _at(done["createTime"]))
                 started.append(first.at - _at(done["createTime"]))
     return [
         Figure(
-            name="a run queued with a free place: until the worker has begun it, p50 / p95", found=_two(begun),
+            name="a run queued with a free place: until the worker has begun it, p50 / p95", found=p50_p95(begun),
             target="p95 < 250 ms",
         ),
-        Figure(name="the same, until its first step's container is started", found=_two(started)),
+        Figure(name="the same, until its first step's container is started", found=p50_p95(started)),
     ]  # fmt: skip
 
 
 def _at_once(engine: OwnEngine, caller: Caller, count: int) -> list[Figure]:
     with Starts(engine.api) as starts:
         names = [caller.post("/runs", {"text": _TRIVIAL})["runId"] for _ in range(count)]
-        runs = _ended(caller, names)
+        runs = ended(caller, names)
         first = {name: starts.first(name).at for name in names}
     turns = turns_of(
         [_at(one["createTime"]) for one in runs], [_at(one["startTime"]) for one in runs],
@@ -107,10 +109,10 @@ def _at_once(engine: OwnEngine, caller: Caller, count: int) -> list[Figure]:
     return [
         Figure(
             name=f"{count} runs queued at once: from a run's turn until the worker has begun it, p50 / p95",
-            found=_two(begun), target="p95 < 250 ms",
+            found=p50_p95(begun), target="p95 < 250 ms",
         ),
-        Figure(name="the same, until its first step's container is started", found=_two(started)),
-        Figure(name="the same, from queueing on (the wait for its turn included)", found=_two(total)),
+        Figure(name="the same, until its first step's container is started", found=p50_p95(started)),
+        Figure(name="the same, from queueing on (the wait for its turn included)", found=p50_p95(total)),
         Figure(name=f"trivial runs through the service, {CAPACITY} at a time", found=f"{count / took:.2f} runs/s"),
     ]  # fmt: skip
 
@@ -126,17 +128,6 @@ def turns_of(
         if rank >= places:
             turns[index] = max(created[index], ends[rank - places])
     return turns
-
-
-def _ended(caller: Caller, names: Sequence[str]) -> list[dict[str, Any]]:
-    found = {}
-    for name in names:
-        while (run := caller.get(f"/runs/{name}"))["status"] in ("Queued", "Started", "Running"):
-            time.sleep(0.05)
-        if run["status"] != "Succeeded":
-            raise AssertionError(f"run {name} is {run['status']}: {run.get('runErrorMessage')}")
-        found[name] = run
-    return [found[name] for name in names]
 
 
 def _local_rate(env: Mapping[str, str], folder: Path, count: int) -> float:
@@ -209,7 +200,3 @@ def _waiting(served: Served, caller: Caller, count: int) -> float:
 
 def _at(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _two(values: Sequence[float]) -> str:
-    return f"{shown(percentile(values, 0.5))} / {shown(percentile(values, 0.95))}"

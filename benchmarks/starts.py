@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -47,13 +48,20 @@ class Starts:
 
     def first(self, run: str, seconds: float = 60) -> Start:
         """The first start of a step's container in any attempt of a run. Raises TimeoutError."""
+        return self._wait(lambda one: one.run.rpartition("-")[0] == run, seconds, f"of run {run}")
+
+    def next(self, since: float, seconds: float = 60) -> Start:
+        """The first start of a step's container after a moment. Raises TimeoutError."""
+        return self._wait(lambda one: one.at > since, seconds, "of any run")
+
+    def _wait(self, wanted: Callable[[Start], bool], seconds: float, what: str) -> Start:
         found: list[Start] = []
 
         def there() -> bool:
-            found[:] = [one for one in self._found if one.step and one.run.rpartition("-")[0] == run]
+            found[:] = [one for one in self._found if one.step and wanted(one)]
             return bool(found)
 
         with self._changed:
             if not self._changed.wait_for(there, seconds):
-                raise TimeoutError(f"no container was started for run {run}")
+                raise TimeoutError(f"no container {what} was started")
         return found[0]

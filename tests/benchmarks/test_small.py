@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import service_history_bench, service_runs_bench, trigger_webhook_bench
+from benchmarks import service_history_bench, service_runs_bench, trigger_git_bench, trigger_webhook_bench
 
 KINDS = ("SQLite", "PostgreSQL")
 pytestmark = pytest.mark.timeout(600)
@@ -33,3 +33,8 @@ def test_deliveries_are_sent_and_counted() -> None:
 def test_runs_are_timed_from_their_turn_on() -> None:
     found = service_runs_bench.measure(count=3, alone=1, loop=1, lines=3, queued=3)
     assert len(found) == 12
+
+
+@pytest.mark.engine
+def test_a_push_is_followed_to_its_container() -> None:
+    assert len(trigger_git_bench.measure(count=1)) == 3
