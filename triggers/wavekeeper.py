@@ -105,10 +105,12 @@ def _queue_some(
 ) -> tuple[list[str], _Fates]:
     """Within a transaction that holds the waves' lock: the runs that were queued, and what became of the others."""
     now, number = services.now(), facts.wave.number
-    queued, told = [], []
+    queued: dict[str, str] = {}
+    told = []
     fates: dict[str, tuple[MemberState, str]] = {}
+    ready = waves.ready_of(conn, number, members)
     for name in members:
-        if name not in facts.members or not waves.is_ready(conn, number, name):
+        if name not in facts.members or name not in ready:
             continue
         try:
             task = tasks.get(conn, name)
@@ -123,12 +125,12 @@ def _queue_some(
             fates[name] = MemberState.FAILED, error.message
             continue
         run, new = coalesce.enqueue(services, conn, request, now=now)
-        waves.started(conn, number, name, run.id)
-        queued.append(run.id)
+        queued[name] = run.id
         reason = f"wave {number}" if new else f"wave {number}: {run.id} had not begun and takes the cause over"
         told.append(ImageOutcome(task=name, state="queued", reason=reason, run=run.id))
+    waves.started(conn, number, queued)
     imageoutcomes.tell(conn, _events(facts.wave), told)
-    return queued, fates
+    return list(queued.values()), fates
 
 
 def _advance(services: Services, number: int, conn: Connection, *, fates: _Fates) -> None:
@@ -146,9 +148,8 @@ def _advance(services: Services, number: int, conn: Connection, *, fates: _Fates
         state, reason, news = _judged(conn, found, end, pushed.get(end.run, ()))
         found.reasons[end.task] = reason
         told += _stopped(found, found.machine.ended(end.task, state, news).stopped, number)
-    for task, (state, reason) in fates.items():
-        if not waves.is_ready(conn, number, task):
-            continue
+    for task in sorted(waves.ready_of(conn, number, fates)):
+        state, reason = fates[task]
         found.reasons[task] = reason
         outcome = "failed" if state is MemberState.FAILED else "ignored"
         told.append(ImageOutcome(task=task, state=outcome, reason=f"wave {number}: {reason}"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from taskengine.runs.model import RunStatus
 from taskengine.service.model import Document, Run, RunRequest
@@ -21,11 +21,23 @@ def waiting_like(conn: Connection, request: RunRequest, *, now: datetime) -> lis
     """The runs of the request's task that wait and have never begun, and whose turn comes as the request's would; the
     newest first. No worker gets one of them until this transaction ends."""
     queue.lock(conn)
-    c = runs.c
-    mine = (c.task == request.task, c.status == RunStatus.QUEUED.value, c.attempt == 1, c.cancel_reason == "")
-    statement = select(runs).where(*mine, c.kind == standing.kind_of(request)).order_by(c.number.desc())
-    found = [run_of(row) for row in conn.execute(statement.with_for_update())]
-    return [run for run in found if run.not_before is None or run.not_before <= now]
+    found = [run_of(row) for row in conn.execute(_WAITING, {"kind": standing.kind_of(request)})]
+    timely = [run for run in found if run.not_before is None or run.not_before <= now]
+    return sorted(timely, key=lambda run: -run.number)
+
+
+_c = runs.c
+# the task is a part of the kind. Nothing else is said of them, so that the index of those that wait, by kind, is used
+_WAITING = (
+    select(runs)
+    .where(
+        _c.status == literal_column(f"'{RunStatus.QUEUED.value}'"),  # in so many words, as the index has it
+        _c.kind == bindparam("kind"),
+        _c.attempt == 1,
+        _c.cancel_reason == "",
+    )
+    .with_for_update()
+)
 
 
 def add_causes(conn: Connection, run: str, causes: Iterable[Document], *, now: datetime) -> None:

@@ -174,16 +174,20 @@ def ready(conn: Connection, *, most: int) -> list[tuple[int, str]]:
     return [(row.wave, row.task) for row in conn.execute(statement)]
 
 
-def started(conn: Connection, number: int, task: str, run: str) -> bool:
-    """Notes the run of a member that was ready; False when it was not, and nothing is to be queued."""
-    mine = (_members.wave == number, _members.task == task, _members.state == STARTED, _members.run == "")
-    return bool(conn.execute(wave_members.update().where(*mine).values(run=run)).rowcount)
+def started(conn: Connection, number: int, queued: Mapping[str, str]) -> None:
+    """Notes the runs of members that were ready, by task."""
+    rows = [{"w": number, "t": task, "n_run": run} for task, run in queued.items()]
+    if rows:
+        conn.execute(_STARTED, rows)
 
 
-def is_ready(conn: Connection, number: int, task: str) -> bool:
-    """Whether a member may start and has no run yet."""
-    mine = (_members.wave == number, _members.task == task, _members.state == STARTED, _members.run == "")
-    return conn.execute(select(_members.task).where(*mine)).first() is not None
+def ready_of(conn: Connection, number: int, tasks: Iterable[str]) -> set[str]:
+    """Which of these members may start and have no run yet."""
+    found: set[str] = set()
+    for some in _chunks(tasks):
+        mine = (_members.wave == number, _members.task.in_(some), _members.state == STARTED, _members.run == "")
+        found.update(conn.execute(select(_members.task).where(*mine)).scalars())
+    return found
 
 
 def with_ends(conn: Connection) -> list[int]:
@@ -299,9 +303,11 @@ _ENDED = (
     _members.run != "",
     or_(runs.c.status.is_(None), runs.c.status.not_in(UNFINISHED)),
 )
+_MINE = (_members.wave == bindparam("w"), _members.task == bindparam("t"))
+_STARTED = wave_members.update().where(*_MINE).values(run=bindparam("n_run"))
 _CHANGE = (
     wave_members.update()
-    .where(_members.wave == bindparam("w"), _members.task == bindparam("t"))
+    .where(*_MINE)
     .values(
         level=bindparam("n_level"), parents=bindparam("n_parents"), images=bindparam("n_images"),
         state=bindparam("n_state"), run=bindparam("n_run"), reason=bindparam("n_reason"),
