@@ -50,6 +50,7 @@ class Given:
     source_trigger_name: str = "defaultSourceTriggerName"
     commit_trigger_enabled: bool | None = None
     pull_request_trigger_enabled: bool | None = None
+    source_control_type: str | None = None
     git_access_token: str | None = field(default=None, repr=False)
     base_image_trigger_name: str = "defaultBaseimageTriggerName"
     base_image_trigger_enabled: bool | None = None
@@ -209,7 +210,7 @@ def _kind(given: Given, before: Document, context: str | None) -> tuple[str, Doc
 def _source_trigger(given: Given, kept: Mapping[str, Any] | None, context: str | None = None) -> Document | None:
     """The trigger of the context's repository; None where nothing was said of it."""
     wanted = {"commit": given.commit_trigger_enabled, "pullrequest": given.pull_request_trigger_enabled}
-    if all(value is None for value in wanted.values()):
+    if all(value is None for value in wanted.values()) and not (kept and given.source_control_type):
         return None
     before = set((kept or {}).get("sourceTriggerEvents") or ()) if (kept or {}).get("status") != "Disabled" else set()
     events = [name for name, on in wanted.items() if on or (on is None and name in before)]
@@ -223,12 +224,15 @@ def _source_trigger(given: Given, kept: Mapping[str, Any] | None, context: str |
             "source triggers need a repository as the context", hint="-c https://github.com/TEAM/REPOSITORY.git#BRANCH"
         )
     url, _, fragment = address.partition("#")
-    repository: Document = {"sourceControlType": forge(url), "repositoryUrl": url}
+    stored = _without_nulls((kept or {}).get("sourceRepository") or {})
+    known = stored.get("sourceControlType") if stored.get("repositoryUrl") == url else None
+    repository: Document = {"sourceControlType": given.source_control_type or known or forge(url), "repositoryUrl": url}
     if branch := fragment.partition(":")[0]:
         repository["branch"] = branch
     if given.git_access_token:
         repository["sourceControlAuthProperties"] = {"token": given.git_access_token, "tokenType": "PAT"}
     return {
+        **_without_nulls(kept or {}),
         "name": given.source_trigger_name,
         "status": "Enabled",
         "sourceTriggerEvents": events,

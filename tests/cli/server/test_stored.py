@@ -100,6 +100,19 @@ def test_an_update_changes_what_is_said_and_keeps_the_rest(cli: Cli) -> None:
     assert cli("task", "update", "-n", "a").code == 2
 
 
+def test_a_forge_that_its_host_does_not_name_is_told_and_an_update_keeps_what_it_does_not_say(cli: Cli) -> None:
+    url = "https://git.example.com/team/app.git"
+    task = made(cli, "create", "-n", "a", "-c", f"{url}#main", "-f", "Dockerfile", "-t", "app:1", "--commit-trigger-enabled",
+                "--source-control-type", "gitea")  # fmt: skip
+    assert task["trigger"]["sourceTriggers"][0]["sourceRepository"]["sourceControlType"] == "Gitea"
+    task = made(cli, "update", "-n", "a", "--pull-request-trigger-enabled")
+    (source,) = task["trigger"]["sourceTriggers"]
+    assert source["sourceRepository"]["sourceControlType"] == "Gitea"
+    assert source["sourceTriggerEvents"] == ["commit", "pullrequest"]
+    task = made(cli, "update", "-n", "a", "--source-control-type", "GitLab")
+    assert task["trigger"]["sourceTriggers"][0]["sourceRepository"]["sourceControlType"] == "GitLab"
+
+
 def test_create_replaces_a_task_of_the_same_name(cli: Cli) -> None:
     made(cli, "create", "-n", "a", "--cmd", "alpine:3 one")
     assert "two" in decoded(made(cli, "create", "-n", "a", "--cmd", "alpine:3 two"))
