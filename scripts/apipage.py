@@ -97,6 +97,7 @@ _TITLES = {
     "tasks": "Tasks",
     "runs": "Runs",
     "events": "Events",
+    "waves": "Waves of rebuilds",
     "uploads": "Routes of uploads",
     "tokens": "Tokens",
     "workers": "Workers",

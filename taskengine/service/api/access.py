@@ -44,6 +44,8 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", f"{V1}/simulate"): _READER,
     ("GET", f"{V1}/events"): _READER,
     ("GET", f"{V1}/events/{{number}}"): _READER,
+    ("GET", f"{V1}/waves"): _READER,
+    ("GET", f"{V1}/waves/{{number}}"): _READER,
     ("POST", f"{V1}/events/{{number}}/replay"): _DEVELOPER,
     ("POST", f"{V1}/events/{{number}}/approve"): _DEVELOPER,
     ("POST", f"{V1}/events/{{number}}/refuse"): _DEVELOPER,

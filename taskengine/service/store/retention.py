@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select
 
-from taskengine.service.store import audit, ledger, repeats, statuses
+from taskengine.service.store import audit, ledger, repeats, statuses, waves
 from taskengine.service.store.database import Database
 from taskengine.service.store.feeds import Feeds
 from taskengine.service.store.rows import UNFINISHED
@@ -119,6 +119,7 @@ def _prune(conn: Connection, rules: Rules, now: datetime) -> None:
         old = (deliveries.c.state != "waiting", deliveries.c.done < now - rules.deliveries)
         conn.execute(deliveries.delete().where(*old))
         ledger.prune(conn, before=now - rules.deliveries)
+        waves.prune(conn, before=now - rules.deliveries)
         statuses.prune(conn, before=now - rules.deliveries)
         repeats.prune(conn, before=now - rules.deliveries)
     if rules.audit is not None:
