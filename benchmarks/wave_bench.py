@@ -10,11 +10,11 @@ from benchmarks.measure import Result, timed
 LEVELS = (10, 190, 2_800, 7_000)
 
 
-def images() -> list[tuple[str, tuple[str, ...]]]:
+def images(levels: tuple[int, ...] = LEVELS) -> list[tuple[str, tuple[str, ...]]]:
     """Tasks and the images that they stand on. The first level stands on `base`, every tenth of the others, too."""
     found: list[tuple[str, tuple[str, ...]]] = []
     above: list[str] = []
-    for level, count in enumerate(LEVELS):
+    for level, count in enumerate(levels):
         names = [f"registry.example.com/l{level}/app-{i}:1" for i in range(count)]
         for i, name in enumerate(names):
             bases = [above[(i * 7 + j * 3) % len(above)] for j in range(3)] if above else []

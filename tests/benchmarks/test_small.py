@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import service_history_bench, service_runs_bench, trigger_git_bench, trigger_webhook_bench
+from benchmarks import (
+    service_history_bench,
+    service_runs_bench,
+    trigger_git_bench,
+    trigger_wave_bench,
+    trigger_webhook_bench,
+)
 
 KINDS = ("SQLite", "PostgreSQL")
 pytestmark = pytest.mark.timeout(600)
@@ -27,6 +33,12 @@ def test_deliveries_are_sent_and_counted() -> None:
     events, runs = next((name.split()[2], said) for name, said in found.items() if name.startswith("runs of"))
     assert lost == "0"
     assert events == runs
+
+
+def test_a_wave_is_planned_and_each_of_its_runs_queued_once() -> None:
+    found = trigger_wave_bench.measure(levels=(2, 3, 6, 8), only=KINDS)
+    assert len(found) == 3
+    assert all(kind in found[0].found for kind in KINDS)
 
 
 @pytest.mark.engine
