@@ -45,6 +45,7 @@ class _Change:
         self._now = services.now()
         self._platform = services.settings.platform
         self._after = found.after
+        self._told: set[str] = set()
 
     def decide(self) -> bool:
         conn, image = self._conn, self._found.image
@@ -175,7 +176,10 @@ class _Change:
             "at": self._now.isoformat(),
         }
 
-    def _tell(self, found: Iterable[ImageOutcome]) -> None:
+    def _tell(self, outcomes: Iterable[ImageOutcome]) -> None:
+        """Each task hears of the event once: one to which it is no news may have a place in the wave by another way."""
+        found = [one for one in outcomes if one.task not in self._told]
+        self._told.update(one.task for one in found)
         facts: dict[str, Any] = {
             "kind": "imageUpdate", "image": self._found.image, "digest": self._after.digest,
             "source": self._found.source,

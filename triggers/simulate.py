@@ -79,6 +79,7 @@ class _Asking:
         self._services, self._conn, self._looked_up = services, conn, after
         self._now = services.now()
         self._caps = Caps()
+        self._unchecked = _CHECKED
 
     # images
 
@@ -114,6 +115,8 @@ class _Asking:
             out.hold(task, Hold.CAP, f"a wave has at most {self._caps.members} tasks")
         reasons = {task: f"{shown(image)} is new for {change.platform}" for task, change in wanted.items()}
         self._add_wave(out, plan, reasons)
+        runs = {one.task for one in out.runs}  # some to which it is no news themselves have a place by another way
+        out.held = [one for one in out.held if one.task not in runs]
         return out
 
     def _unreached(self, out: Imagined, image: str, reached: set[str]) -> None:
@@ -147,7 +150,7 @@ class _Asking:
                 out.hold(task.name, Hold.DISABLED if disabled else Hold.FILTER, verdict.reason)
                 continue
             overrides = processor.overrides_of(task, event, untrusted=verdict.needs_approval)
-            if held := objection(self._services, self._conn, task, overrides):
+            if held := self._objection(out, task, overrides):
                 out.hold(task.name, *held)
                 continue
             known = ledger.told_before(self._conn, processor.key_of(task.name, event)) if push.commit else ""
@@ -180,7 +183,7 @@ class _Asking:
                     continue
                 for instant in instants:
                     reason = f"the timer {name} is due at {rfc3339(instant)} (schedule {timer['schedule']})"
-                    if held := self._held_timer(task, timer, instant):
+                    if held := self._held_timer(out, task, timer, instant):
                         out.hold(task.name, *held)
                     else:
                         out.runs.append(Planned(task=task.name, level=0, reason=reason))
@@ -188,7 +191,9 @@ class _Asking:
         self._add_followers(out, started)
         return out
 
-    def _held_timer(self, task: Task, timer: Mapping[str, Any], instant: datetime) -> tuple[Hold, str] | None:
+    def _held_timer(
+        self, out: Imagined, task: Task, timer: Mapping[str, Any], instant: datetime
+    ) -> tuple[Hold, str] | None:
         name = timer["name"]
         if timer.get("status", "Enabled") != "Enabled":
             return Hold.DISABLED, f"the timer {name} is disabled"
@@ -196,6 +201,16 @@ class _Asking:
         if run is not None:
             return Hold.KNOWN, f"the timer {name} has fired for {rfc3339(instant)}" + (f": {run}" if run else "")
         overrides = Overrides(facts={"triggered_by": "Timer"})
+        return self._objection(out, task, overrides)
+
+    def _objection(self, out: Imagined, task: Task, overrides: Overrides) -> tuple[Hold, str] | None:
+        """What would hold a task's run back. Of very many tasks, not all texts are read."""
+        if task.enabled and self._unchecked <= 0:
+            if not self._unchecked:
+                self._unchecked -= 1
+                out.note(f"whether they can run was looked into for {_CHECKED} tasks only")
+            return None
+        self._unchecked -= task.enabled
         return objection(self._services, self._conn, task, overrides)
 
     # what follows
@@ -216,15 +231,13 @@ class _Asking:
         """The members of a wave, and what would hold some of them back."""
         held: dict[str, tuple[Hold, str]] = {}
         overrides = Overrides(facts={"triggered_by": "Image Update"})
-        for member in plan.members[:_CHECKED]:
+        for member in plan.members:
             try:
                 task = tasks.get(self._conn, member.task)
             except NotFound:
                 continue
-            if found := objection(self._services, self._conn, task, overrides):
+            if found := self._objection(out, task, overrides):
                 held[member.task] = found
-        if len(plan.members) > _CHECKED:
-            out.note(f"whether they can run was looked into for {_CHECKED} of {len(plan.members)} tasks")
         reasons = {task: reason for task, (_, reason) in held.items()}
         for member, stopped in without_the_held(plan.members, reasons, base=base, parents=makers or {}):
             if stopped:

@@ -465,3 +465,17 @@ def test_two_services_on_one_database_queue_each_run_once(house: House) -> None:
     assert image("x")  # the graph's names are full ones
     with house.database.read() as conn:
         assert len(runs.page(conn, top=100).runs) == 30
+
+
+def test_a_task_to_which_a_change_is_no_news_may_have_a_place_in_its_wave_by_another_way(house: House) -> None:
+    house.task("top", ALPINE)
+    house.task("arm", "top", ALPINE, platform="linux/arm64")
+    before = Seen(digest=digest("1"), platforms={"linux/amd64": digest("a"), "linux/arm64": digest("b")})
+    after = Seen(digest=digest("2"), platforms={"linux/amd64": digest("c"), "linux/arm64": digest("b")})
+    event = house.change(ALPINE, before, after)
+    house.work()
+    assert house.event(event) == ("queued", "wave 1: 2 tasks in 2 levels")
+    assert house.outcomes(event)["arm"] == ("waiting", "", "wave 1: waits for top")
+    house.end("ca1", "top=2")
+    house.work()
+    assert house.tasks_run() == ["top", "arm"]

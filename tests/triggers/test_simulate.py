@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -190,6 +191,33 @@ def test_a_token_of_some_tasks_hears_of_these_alone(house: House) -> None:
     found = ask(house, caller=bound, image=ALPINE)
     assert plan(found) == [(1, "left", []), (2, "bottom", ["left"])]
     assert found["held"] == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_simulated_is_what_happens(house: House, seed: int) -> None:
+    """Random graphs, with tasks that are disabled, platforms that did not change, and runs that all push something new."""
+    chance = random.Random(seed)
+    names = [f"t{n}" for n in range(14)]
+    for n, name in enumerate(names):
+        uses = chance.sample([*names[:n], ALPINE], k=min(n + 1, chance.randint(1, 3)))
+        platform = chance.choice([AMD64, AMD64, "linux/arm64"])
+        house.task(name, *uses, platform=platform, watching=chance.random() > 0.2)
+    old = Seen(digest=digest("1"), platforms={AMD64: digest("a"), "linux/arm64": digest("b")})
+    new = Seen(digest=digest("2"), platforms={AMD64: digest("c"), "linux/arm64": digest("b")})
+    seen(house, ALPINE, old)
+    found = ask(house, lambda _: new, image=f"{ALPINE}@{digest('2')}")
+    house.change(ALPINE, old, new)
+    house.work()
+    begun: list[str] = []
+    while waiting := [run for run in house.runs() if not run.status.is_final]:
+        for run in waiting:
+            begun.append(run.task)
+            house.end(run.id, f"{run.task}=new")
+        house.work()
+    assert sorted(begun) == sorted(one["task"] for one in found["runs"])
+    place = {task: n for n, task in enumerate(begun)}
+    for one in found["runs"]:
+        assert all(place[parent] < place[one["task"]] for parent in one["waitsFor"])
 
 
 # pushes
