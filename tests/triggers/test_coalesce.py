@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from taskengine.service.model import Run
-from taskengine.service.store import ledger, queue
+from taskengine.service.model import Run, RunRequest
+from taskengine.service.store import ledger, queue, takeover
 from taskengine.service.store.database import Database
 from taskengine.service.submission import Asked, Overrides, of_task
 from tests.service.api.support import inline
@@ -160,3 +160,18 @@ def test_a_run_whose_time_has_not_come_is_left_alone(house: House) -> None:
 )
 def test_what_the_same_build_is(exact: dict[str, Any], usual: dict[str, Any], same: bool) -> None:
     assert coalesce.same_build(exact, usual) is same
+
+
+def test_of_a_crowd_that_waits_only_the_newest_are_looked_at(house: House) -> None:
+    made = [commit(house, commit=f"{number:040x}", delivery=f"d{number}")[0] for number in range(1, 16)]
+    with house.database.write() as conn:
+        request = request_like(made[0])
+        found = takeover.waiting_like(conn, request, now=house.at)
+    assert [run.id for run in found] == [run.id for run in reversed(made[-10:])]
+
+
+def request_like(run: Run) -> RunRequest:
+    """A request whose turn would come as that of the run."""
+    return RunRequest(
+        type=run.type, spec=run.spec, owner=run.owner, task=run.task, group=run.group, pool=run.pool, labels=run.labels
+    )

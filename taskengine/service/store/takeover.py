@@ -19,7 +19,7 @@ from taskengine.service.store.tables import runs
 
 def waiting_like(conn: Connection, request: RunRequest, *, now: datetime) -> list[Run]:
     """The runs of the request's task that wait and have never begun, and whose turn comes as the request's would; the
-    newest first. No worker gets one of them until this transaction ends."""
+    newest first, and of very many only the newest. No worker gets one of them until this transaction ends."""
     queue.lock(conn)
     found = [run_of(row) for row in conn.execute(_WAITING, {"kind": standing.kind_of(request)})]
     timely = [run for run in found if run.not_before is None or run.not_before <= now]
@@ -27,7 +27,9 @@ def waiting_like(conn: Connection, request: RunRequest, *, now: datetime) -> lis
 
 
 _c = runs.c
-# the task is a part of the kind. Nothing else is said of them, so that the index of those that wait, by kind, is used
+_MOST = 10  # a crowd of waiting runs must not make each further one slower to queue
+# the task is a part of the kind. Nothing else is said of them, so that the index of those that wait, by kind, is used,
+# and gives them in its own order
 _WAITING = (
     select(runs)
     .where(
@@ -36,6 +38,8 @@ _WAITING = (
         _c.attempt == 1,
         _c.cancel_reason == "",
     )
+    .order_by(_c.priority.desc(), _c.number.desc())
+    .limit(_MOST)
     .with_for_update()
 )
 
