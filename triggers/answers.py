@@ -7,7 +7,7 @@ from typing import Any
 from taskengine.service.caller import Caller
 from taskengine.service.services import Services
 from taskengine.service.triggering import Question
-from triggers import approval, explain, storedgraph
+from triggers import approval, explain, sources, storedgraph
 from triggers.simulate import Look, simulate
 
 
@@ -19,6 +19,12 @@ class Answers:
 
     def approve(self, services: Services, caller: Caller, number: int) -> None:
         approval.approve(services, caller, number)
+
+    def sources(self, services: Services, caller: Caller, task: str) -> list[dict[str, Any]]:
+        return sources.sources(services, caller, task)
+
+    def retry_sources(self, services: Services, caller: Caller, task: str) -> list[dict[str, Any]]:
+        return sources.retry(services, caller, task)
 
     def refuse(self, services: Services, caller: Caller, number: int, *, reason: str) -> None:
         approval.refuse(services, caller, number, reason=reason)

@@ -81,7 +81,7 @@ def watched(tasks: Iterable[tuple[Task, Mapping[str, str]]]) -> dict[str, Watche
     for task, tokens in tasks:
         for trigger in (task.document.get("trigger") or {}).get("sourceTriggers") or ():
             source = Source(task=task.name, trigger=trigger, step=task.document.get("step") or {})
-            if not task.enabled or trigger.get("status", "Enabled") != "Enabled" or not _is_of_refs(trigger):
+            if not task.enabled or trigger.get("status", "Enabled") != "Enabled" or not is_of_refs(trigger):
                 continue
             if where := canonical(source.url):
                 entry = (source, task.owner, tokens.get(trigger.get("name", ""), ""))
@@ -140,7 +140,8 @@ class Budget:
         return True
 
 
-def _is_of_refs(trigger: Mapping[str, Any]) -> bool:
+def is_of_refs(trigger: Mapping[str, Any]) -> bool:
+    """Whether a trigger wants pushes or tags, which polling can find."""
     events = [str(one).lower() for one in trigger.get("sourceTriggerEvents") or ("commit",)]
     return "commit" in events or bool((trigger.get("filters") or {}).get("tags"))
 

@@ -49,6 +49,12 @@ class Triggering(Protocol):
     def explain(self, services: Services, caller: Caller, run: str) -> dict[str, Any]:
         """Why a run was queued, as the API shows it. Raises NotFound."""
 
+    def sources(self, services: Services, caller: Caller, task: str) -> list[dict[str, Any]]:
+        """How it goes with a task's source triggers. Raises NotFound."""
+
+    def retry_sources(self, services: Services, caller: Caller, task: str) -> list[dict[str, Any]]:
+        """Try again at once what went wrong with them. Raises NotFound."""
+
     def graph(self, services: Services, caller: Caller) -> dict[str, Any]:
         """What each task that the caller may see makes, and what it stands on, as the API shows it."""
 

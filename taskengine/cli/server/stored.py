@@ -29,6 +29,8 @@ TABLE = {
     "update-run": (f"{_RUNS}:update_run", "Keep a run for good, or not."),
     "cancel-run": (f"{_RUNS}:cancel_run", "Cancel a run."),
     "timer": ("taskengine.cli.server.timer:timer", "The timers of a task."),
+    "sources": ("taskengine.cli.server.source:sources", "Show how it goes with a task's source triggers."),
+    "statuses": ("taskengine.cli.server.source:statuses", "List what forges were told of a task's runs."),
     "credential": ("taskengine.cli.server.credential:credential", "The logins that a task has for registries."),
 }
 EXAMPLES = (

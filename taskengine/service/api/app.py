@@ -10,7 +10,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from taskengine import __version__
-from taskengine.service.api import admin, events, logs, problem, protocol, runs, system, tasks, uploads, waves, why
+from taskengine.service.api import (
+    admin,
+    events,
+    logs,
+    problem,
+    protocol,
+    runs,
+    sources,
+    system,
+    tasks,
+    uploads,
+    waves,
+    why,
+)
 from taskengine.service.api.access import V1
 from taskengine.service.api.guard import FailedLogins
 from taskengine.service.api.limit import BodyLimit, Watched
@@ -21,8 +34,8 @@ from taskengine.service.store.counts import Counts, count
 
 #: all routes stand in one of them
 ROUTERS: tuple[APIRouter, ...] = (
-    tasks.router, runs.router, logs.router, events.router, why.router, waves.router, uploads.router, admin.router,
-    protocol.router, system.router,
+    tasks.router, sources.router, runs.router, logs.router, events.router, why.router, waves.router, uploads.router,
+    admin.router, protocol.router, system.router,
 )  # fmt: skip
 _FEED = re.compile(rf"{V1}/workers/[^/]+/runs/[^/]+/feed")
 _LARGEST_FEED = 80 << 20  # the largest event, and some

@@ -17,6 +17,7 @@ from taskengine.service.store.audit import Entry
 from taskengine.service.store.hooks import Delivery, Hook
 from taskengine.service.store.ledger import Event
 from taskengine.service.store.retention import Loss
+from taskengine.service.store.statuses import CommitStatus
 from taskengine.service.store.uploads import Upload
 
 #: from the kind of a cause to ACR's name of what triggered a run
@@ -207,6 +208,23 @@ def audit(found: Entry) -> dict[str, Any]:
         "object": found.object,
         "detail": dict(found.detail),
     }
+
+
+def source(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A source trigger: its times as text."""
+    return {
+        name: source(value) if isinstance(value, Mapping) else time(value) if isinstance(value, datetime) else value
+        for name, value in found.items()
+    }
+
+
+def commit_status(found: CommitStatus) -> dict[str, Any]:
+    return {
+        "number": found.number, "run": found.run, "source": found.source, "repositoryUrl": found.repository,
+        "commitId": found.commit_id, "told": found.told, "state": found.state, "attempts": found.attempts,
+        "nextAttempt": time(found.next_at), "status": found.status, "lastError": found.error or None,
+        "created": time(found.created), "done": time(found.done),
+    }  # fmt: skip
 
 
 def event(found: Event) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from taskengine.service.store.rows import clean
 from taskengine.service.store.tables import heads, repositories
@@ -38,6 +38,18 @@ def every(conn: Connection) -> dict[str, Repository]:
 def get(conn: Connection, repository: str) -> Repository | None:
     row = conn.execute(select(repositories).where(repositories.c.repository == repository)).first()
     return None if row is None else _repository(row)
+
+
+def named(conn: Connection, where: str) -> list[Repository]:
+    """A repository by its one spelling, as it is asked with each token."""
+    name = repositories.c.repository
+    statement = select(repositories).where(or_(name == where, name.startswith(f"{where} ", autoescape=True)))
+    return [_repository(row) for row in conn.execute(statement.order_by(name))]
+
+
+def hurry(conn: Connection, repository: str, *, now: datetime) -> None:
+    """It is asked next."""
+    conn.execute(repositories.update().where(repositories.c.repository == repository).values(next_at=now))
 
 
 def put(conn: Connection, one: Repository) -> None:
