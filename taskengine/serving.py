@@ -56,6 +56,7 @@ class ServeOptions:
 def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     """Serve until SIGTERM or SIGINT. Runs that are not over within the grace go on by themselves; the next start goes
     on with them. Raises InvalidInput or Unreachable when it cannot begin, RunnerError when the web server broke."""
+    from taskengine import wiring
     from taskengine.context.access import access_of
     from taskengine.service.api.app import make_app
     from taskengine.service.duty import Duties, Duty
@@ -67,6 +68,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     from triggers.forgehooks import ForgeHooks
     from triggers.gitpoll import GitPoller
     from triggers.intake import TOPIC
+    from triggers.looking import Looking
     from triggers.processor import process_due
     from triggers.refusals import Refusals
     from triggers.timers import Timers
@@ -78,7 +80,8 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(contextlib.closing(listen(options.host, options.port)))
         services = stack.enter_context(contextlib.closing(_services(options, using)))
-        services.triggers = Answers()
+        look = stack.enter_context(contextlib.closing(Looking(lambda: wiring.registry_client(using))))
+        services.triggers = Answers(look)
         _reseal(services, say)
         app = make_app(services)
         refusals = Refusals(services)

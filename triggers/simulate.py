@@ -13,7 +13,7 @@ from typing import Any
 from taskengine.errors import InvalidInput, NotFound, TaskEngineError
 from taskengine.registry.reference import ImageReference
 from taskengine.service.caller import Caller
-from taskengine.service.model import Task
+from taskengine.service.model import Role, Task
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, ledger, taskimages, tasks, ticks, watches, waves
 from taskengine.service.store.taskimages import Relation
@@ -36,6 +36,7 @@ from triggers.wavestate import graph_of
 Look = Callable[[ImageReference], Seen]
 #: tasks whose texts are checked; what is beyond is believed to be well
 _CHECKED = 500
+_ASKING = (Role.DEVELOPER, Role.OPERATOR, Role.ADMIN)
 _MINUTE = timedelta(minutes=1)
 #: stand for a content, and a commit, that nobody named
 _NEW, _OLD = Seen(digest="sha256:" + "f" * 64), Seen(digest="sha256:" + "0" * 64)
@@ -46,7 +47,7 @@ def simulate(services: Services, caller: Caller, question: Question, look: Look 
     """The answer as plain data, about the tasks that the caller may see. Raises InvalidInput."""
     if sum(one is not None for one in (question.image, question.push, question.at)) != 1:
         raise InvalidInput("ask about exactly one of an image, a push and a time", hint="image, push or at")
-    after = _looked_up(question.image, look) if question.image else None
+    after = _looked_up(services, caller, question.image, look) if question.image else None
     with services.database.read() as conn:
         asking = _Asking(services, conn, after)
         if question.image is not None:
@@ -59,12 +60,17 @@ def simulate(services: Services, caller: Caller, question: Question, look: Look 
     return found.as_json(caller.in_scope)
 
 
-def _looked_up(image: str, look: Look | None) -> Seen | str | None:
-    """What the image's digest has for each platform, or why that is not known; None where no digest was named."""
+def _looked_up(services: Services, caller: Caller, image: str, look: Look | None) -> Seen | str | None:
+    """What the image's digest has for each platform, or why that is not known; None where no digest was named.
+
+    Only registries of images that are watched anyway are asked, and not for readers: nobody else makes this service
+    speak to a host."""
     reference = ImageReference.parse(image)
     if not reference.digest:
         return None
-    if look is None:
+    with services.database.read() as conn:
+        watched = watches.of_images(conn, [named(reference)])
+    if look is None or not watched or caller.role not in _ASKING:
         return "no registry was asked"
     try:
         return look(reference)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from taskengine.errors import InvalidInput, Unreachable
+from taskengine.registry.client import RegistryClient
 from taskengine.registry.reference import ImageReference
 from taskengine.service.caller import Caller
 from taskengine.service.model import Role
@@ -19,16 +20,19 @@ from taskengine.service.store.database import Database
 from taskengine.service.store.rows import run_id
 from taskengine.service.store.taskimages import Relation, TaskImage, put, scan_of
 from taskengine.service.triggering import Push, Question
+from tests.registry.conftest import push_index
 from tests.service.api.support import Api, inline
+from tests.support.registry import Registry
 from tests.triggers.support import source
 from tests.triggers.wavehouse import ALPINE, AMD64, AT, House, digest, image
 from triggers.answers import Answers
 from triggers.imagechange import Seen
 from triggers.imagined import Hold, Imagined, Planned
+from triggers.looking import Looking
 from triggers.simulate import event_of, simulate
 from triggers.timers import Timers
 
-ANN = Caller(id="1", name="ann", role=Role.READER)
+ANN = Caller(id="1", name="ann", role=Role.DEVELOPER)
 WEB = "https://github.com/octo/web"
 
 
@@ -115,6 +119,31 @@ def test_a_registry_tells_whether_the_platform_in_use_is_new(house: House) -> No
         raise Unreachable(f"{reference.domain} does not answer")
 
     assert ask(house, away, image=f"alpine:3@{digest('2')}")["notes"][0].endswith("docker.io does not answer")
+    asked.clear()
+    ask(house, look, replace(ANN, role=Role.READER), image=f"alpine:3@{digest('2')}")
+    ask(house, look, image=f"intranet.example.com/x:1@{digest('2')}")
+    assert asked == [], "nobody makes the service speak to a host of their choice"
+
+
+def test_a_real_registry_is_asked_once_for_a_digest(house: House, registry: Registry, client: RegistryClient) -> None:
+    base = ImageReference.parse(f"{registry.name}/base:1")
+    pushed = push_index(client, base, AMD64, "linux/arm64")
+    house.task("top", base.normalised)
+    seen(house, base.normalised, Seen(digest=digest("1"), platforms={AMD64: digest("a")}))
+    made: list[int] = []
+
+    def connect() -> RegistryClient:
+        made.append(1)
+        return client.bound()
+
+    look = Looking(connect)
+    for _ in range(2):
+        found = ask(house, look, image=f"{base.normalised}@{pushed.digest}")
+        assert (plan(found), found["notes"]) == ([(0, "top", [])], [])
+        look.close()
+    assert made == [1]
+    lost = ask(house, look, image=f"{base.normalised}@{digest('9')}")
+    assert "is not known" in lost["notes"][0]
 
 
 def test_disabled_tasks_and_triggers_that_leave_an_image_out_are_named(house: House) -> None:
