@@ -45,6 +45,7 @@ bench: ## measure, and write docs/benchmarks.md
 killtest: ## kill service, worker and engine during 300 runs, and count what got lost
 	@scripts/setup --engine
 	@$(VENV)/python -m scripts.killtest --write docs/reliability.md
+	@$(VENV)/python -m scripts.killtest --triggers 180 --write docs/reliability.md
 
 lock: ## write requirements.lock from pyproject.toml
 	@scripts/setup

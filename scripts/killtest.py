@@ -1,6 +1,6 @@
 """`make killtest`: runs are queued while service, worker and engine are killed at random; then all is counted.
 
-python -m scripts.killtest [--runs 300] [--seed N] [--write docs/reliability.md]
+python -m scripts.killtest [--runs 300 | --triggers 180] [--seed N] [--write docs/reliability.md]
 
 Each run says so many numbered lines in each of its steps, notes each step in a file of its workspace, and shows the
 file in its last step. So a lost byte, a step that ran twice within an attempt, and a run that got lost can all be seen.
@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from scripts import killtest_triggers
 from tests.support.engine import OwnEngine, own_engine
 from tests.support.service import Service
 
@@ -182,22 +183,39 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--no-engine", action="store_true", help="kill the service only")
-    parser.add_argument("--write", type=Path, default=None, help="put the result into this page, below its mark")
+    parser.add_argument("--triggers", type=float, default=None, metavar="SECONDS", help="deliveries and timers instead")
+    parser.add_argument("--write", type=Path, default=None, help="put the result into this page, between its marks")
     given = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
-    begin = time.monotonic()
-    report = run(given.runs, random.Random(seed), engine_too=not given.no_engine)
-    text = text_of(report, seed, time.monotonic() - begin)
+    begin, chance = time.monotonic(), random.Random(seed)
+    if given.triggers is not None:
+        fired = killtest_triggers.run(given.triggers, chance)
+        text = killtest_triggers.text_of(fired, seed, time.monotonic() - begin)
+        wrong, is_clean = [fired.lost, fired.doubled, fired.unfinished], fired.is_clean
+    else:
+        report = run(given.runs, chance, engine_too=not given.no_engine)
+        text = text_of(report, seed, time.monotonic() - begin)
+        wrong = [report.lost, report.failed, report.doubled, report.gaps, report.leaked]
+        is_clean = report.is_clean
     print(text)
-    for what in (report.lost, report.failed, report.doubled, report.gaps, report.leaked):
+    for what in wrong:
         for one in what[:10]:
             print(one, file=sys.stderr)
     if given.write is not None:
-        mark = "<!-- the newest result -->\n"
-        kept = given.write.read_text().partition(mark)[0]
-        given.write.write_text(f"{kept}{mark}\n{text}")
-    return 0 if report.is_clean else 1
+        name = "runs" if given.triggers is None else "triggers"
+        given.write.write_text(with_result(given.write.read_text(), name, text))
+    return 0 if is_clean else 1
+
+
+def with_result(page: str, name: str, text: str) -> str:
+    """The page with this text in place of the newest result of that name."""
+    begin, end = f"<!-- the newest result: {name} -->\n", f"<!-- end of {name} -->\n"
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"the page has no place for the result of {name}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":
