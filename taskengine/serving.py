@@ -85,7 +85,9 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         _reseal(services, say)
         app = make_app(services)
         refusals = Refusals(services)
+        watching = stack.enter_context(contextlib.closing(Watching(services, using, count=app.state.metrics.checked)))
         take_deliveries(app, services, refusals)
+        watching.take_notifications(app, refusals)
         said = _Signals()
         web = Web(app, trusted_proxies=services.settings.trusted_proxies, on_death=said.asked.set)
         web.add(public, certificate=options.tls_cert, key=options.tls_key)
@@ -109,7 +111,6 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             Duty("forge hooks", 5.0, ForgeHooks(services).tick, first=1.0),
             Duty("commit statuses", 1.0, CommitStatuses(services).tick),
         )
-        watching = stack.enter_context(contextlib.closing(Watching(services, using)))
         stack.enter_context(Duties(services, *triggering, *watching.duties))
         stack.callback(watching.stop)  # before the duties' end, which waits for what they do
         stack.callback(poller.stop)

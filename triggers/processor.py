@@ -17,7 +17,7 @@ from taskengine.service.model import Document, Task
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, ledger, secrets, tasks
 from taskengine.service.submission import Asked, Overrides, of_task
-from triggers import coalesce, rebuild, timers
+from triggers import coalesce, rebuild, registryhook, timers
 from triggers.imageevent import SOURCES
 from triggers.match import judge
 from triggers.sourcecontrol import forge, polled
@@ -55,6 +55,9 @@ def process(services: Services, event: ledger.Event) -> None:
     if event.source in SOURCES:
         if rebuild.process(services, event):
             queue_ready(services, most=_AT_ONCE)
+        return
+    if event.source in registryhook.SOURCES:
+        registryhook.process(services, event)
         return
     if event.source == "timer":
         _again(services, event)

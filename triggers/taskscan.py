@@ -30,7 +30,9 @@ from taskengine.service.services import Services
 from taskengine.service.store import Connection, duties, runs, secrets, taskimages, tasks
 from taskengine.service.store.taskimages import Scan
 from taskengine.service.submission import Asked, Overrides, of_task
+from triggers import behind
 from triggers.foresee import foresee
+from triggers.intake import TOPIC as EVENTS
 from triggers.planned import plan_of
 from triggers.standing import Known, is_watching, rows, tells_of_task, watch_of
 from triggers.taskimages import foreseen
@@ -123,13 +125,16 @@ class TaskScan:
         now = services.now()
         again = now + _back_off(scan.failures) if read.may_change else None
 
-        def work(conn: Connection) -> bool:
-            return taskimages.put(
+        def work(conn: Connection) -> list[int]:
+            kept = taskimages.put(
                 conn, scan, images, revision=task.revision, watching=is_watching(task), now=now, error=read.error,
                 again=again,
             )  # fmt: skip
+            learned = [one for one in images if one not in before]
+            return behind.tell(conn, task.name, learned, now=now) if kept and is_watching(task) else []
 
-        services.database.transact(work)
+        if services.database.transact(work):
+            services.bell.tell(EVENTS)
 
     def _read(self, task: Task, spec: RunSpec, kept: Mapping[str, str], *, fetch: bool) -> _Read:
         """What can be known of a task without running it. What needs its context is read where `fetch` says so: after

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from taskengine.ambient import Ambient
-from taskengine.errors import Interrupted, TaskEngineError
+from taskengine.errors import Interrupted, TaskEngineError, Unreachable
 from taskengine.registry.client import RegistryClient
-from taskengine.registry.failure import RateLimited
+from taskengine.registry.failure import Denied, NotFound, RateLimited
 from taskengine.registry.mediatype import INDEXES
 from taskengine.registry.ratelimit import RateLimit
+from taskengine.registry.reference import ImageReference
 from triggers.imagechange import Seen
 from triggers.watchplan import Budget, Rules, Turn, WatchedImage, after_check, after_failure, plan
 
@@ -25,6 +26,11 @@ _SECONDS = 30.0
 _AT_ONCE = 8
 #: seconds to leave a registry alone that said "too many requests" and not for how long
 _REST = 600
+#: so many checks in a row that reach nobody, and the registry rests for so many seconds
+_AWAY, _AWAY_REST = 2, 60
+
+#: clients with other logins, to be asked where ours may not see an image
+Others = Callable[[ImageReference], Iterable[RegistryClient]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +48,14 @@ class Checked:
 class Poller:
     """Checks what is due. `turn` may be called from one thread at a time."""
 
-    def __init__(self, client: RegistryClient, rules: Rules, ambient: Ambient) -> None:
+    def __init__(self, client: RegistryClient, rules: Rules, ambient: Ambient, others: Others = lambda _: ()) -> None:
+        """`others` are asked, one after the other, where `client` may not see an image."""
         self._client = client.bound(seconds=_SECONDS)
+        self._others = others
         self._rules = rules
         self._ambient = ambient
         self._budgets: dict[str, Budget] = {}
+        self._away: set[str] = set()  # images whose check has just found nobody
         self._stopped = threading.Event()
 
     @property
@@ -72,20 +81,30 @@ class Poller:
 
         if decided.checks:
             with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(decided.checks)), thread_name_prefix="poll") as pool:
-                jobs = [pool.submit(self._ask, name, states, told) for name, states in decided.checks.items()]
+                jobs = [pool.submit(self.ask, name, states, told) for name, states in decided.checks.items()]
             for job in jobs:
                 job.result()
         return decided
 
-    def _ask(self, registry: str, states: Iterable[WatchedImage], report: Callable[[Checked], None]) -> None:
+    def ask(self, registry: str, states: Iterable[WatchedImage], report: Callable[[Checked], None]) -> None:
+        """Check these images of one registry, one after the other, as far as its limit allows. One that twice in a row
+        could not be reached is left alone for a while. May run for several registries at once; raises what `report`
+        raises."""
+        away = 0
         for state in states:
             allowed = self._budgets.get(registry, Budget()).allows(self._ambient.now(), self._rules)
             if self._stopped.is_set() or allowed == 0:
                 return
             try:
-                report(Checked(before=state, after=self.check(state)))
+                checked = Checked(before=state, after=self.check(state))
             except Interrupted:
                 return
+            away = away + 1 if self._was_away(checked.after) else 0
+            if away == _AWAY:
+                self._budgets[registry] = Budget(
+                    limit=RateLimit(remaining=0, reset=_AWAY_REST), said=self._ambient.now()
+                )  # fmt: skip
+            report(checked)
 
     def check(self, state: WatchedImage) -> WatchedImage:
         """Ask about one image. A failure is part of the answer; raises Interrupted only."""
@@ -99,6 +118,10 @@ class Poller:
             rest = RateLimit(remaining=0, reset=int(error.retry_after or _REST))
             self._budgets[domain] = Budget(limit=rest, said=now)
             return after_failure(state, error.message, now, self._rules)
+        except Unreachable as error:
+            failed = after_failure(state, error.message, self._ambient.now(), self._rules)
+            self._away.add(failed.image.normalised)
+            return failed
         except TaskEngineError as error:
             return after_failure(state, error.message, self._ambient.now(), self._rules)
         now = self._ambient.now()
@@ -106,15 +129,32 @@ class Poller:
             self._budgets[domain] = Budget(limit=limit, said=now)
         return after_check(state, seen, now, self._rules)
 
+    def _was_away(self, state: WatchedImage) -> bool:
+        away = state.image.normalised in self._away
+        self._away.discard(state.image.normalised)
+        return away
+
     def _seen(self, state: WatchedImage) -> Seen:
-        if state.seen is None:
-            found = self._client.resolve(state.image)
-        else:
-            news = self._client.changed(state.image, state.seen.digest)
-            if news is None:
-                return state.seen
-            found = news
-        if found.media_type not in INDEXES:
-            return Seen(digest=found.digest)
-        # by its digest: the tag may move again meanwhile
-        return Seen.of_manifest(self._client.manifest(state.image.with_digest(found.digest)))
+        try:
+            return _seen(self._client, state)
+        except Denied:
+            for other in self._others(state.image):
+                try:
+                    return _seen(other.bound(seconds=_SECONDS), state)
+                except (Denied, NotFound):
+                    continue
+            raise
+
+
+def _seen(client: RegistryClient, state: WatchedImage) -> Seen:
+    if state.seen is None:
+        found = client.resolve(state.image)
+    else:
+        news = client.changed(state.image, state.seen.digest)
+        if news is None:
+            return state.seen
+        found = news
+    if found.media_type not in INDEXES:
+        return Seen(digest=found.digest)
+    # by its digest: the tag may move again meanwhile
+    return Seen.of_manifest(client.manifest(state.image.with_digest(found.digest)))

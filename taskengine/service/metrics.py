@@ -44,6 +44,10 @@ class Metrics:
             "acr_task_http_seconds", "Until an answer begins.", ["method", "route", "status"], buckets=_LATENCIES,
             registry=self._registry,
         )  # fmt: skip
+        self._checks = Counter(
+            "acr_task_image_checks", "Registries asked about an image, by what came of it.", ["result"],
+            registry=self._registry,
+        )  # fmt: skip
         self._registry.register(_Database(count, now))
 
     def leased(self, waited: float) -> None:
@@ -59,6 +63,10 @@ class Metrics:
             self._step.labels(_known(step, "type"), _known(step, "status")).observe(float(step.get("duration") or 0))
             if step.get("reason") and step.get("status") == "failed":
                 self._failures.labels(_known(step, "reason")).inc()
+
+    def checked(self, result: str) -> None:
+        """A registry was asked about a watched image: `same`, `changed` or `failed`."""
+        self._checks.labels(result).inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """An answer began."""
@@ -120,6 +128,17 @@ class _Database:
         for state_, number in sorted(counts.deliveries.items()):
             dead.add_metric([state_], number)
         yield dead
+        watched = GaugeMetricFamily(
+            "acr_task_watches", "Watched images by how their last check went.", labels=["state"]
+        )
+        for how in ("ok", "failing", "unchecked"):
+            watched.add_metric([how], counts.watches.get(how, 0))
+        yield watched
+        age = GaugeMetricFamily(
+            "acr_task_watch_oldest_check_seconds", "Since the watched image that waits longest was asked about."
+        )
+        age.add_metric([], (self._now() - counts.oldest_check).total_seconds() if counts.oldest_check else 0)
+        yield age
         free = GaugeMetricFamily("acr_task_worker_free_bytes", "Free space for a worker's files.", labels=["worker"])
         for name, value in sorted(counts.free_bytes.items()):
             free.add_metric([name], value)

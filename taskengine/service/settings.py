@@ -47,6 +47,12 @@ class ServerSettings:
     git_poll_longest_seconds: int = 900
     git_poll_hooked_seconds: int = 3600
     git_polls_per_minute: int = 60
+    image_poll_seconds: int = 600
+    image_poll_longest_seconds: int = 3600
+    image_poll_told_seconds: int = 21600
+    image_poll_own_seconds: int = 60
+    image_poll_own_longest_seconds: int = 300
+    image_poll_reserve_percent: int = 50
     per_owner: int = 0
     per_task: int = 0
     own_engine: bool = False
@@ -104,6 +110,8 @@ def parse_settings(given: Mapping[str, Any]) -> ServerSettings:
         raise InvalidInput(
             f"the setting 'publicUrl' is no address: {found.public_url}", hint="write https://HOST, as others reach it"
         )
+    if found.image_poll_reserve_percent > 100:
+        raise InvalidInput(f"a reserve of {found.image_poll_reserve_percent} percent is more than all there is")
     if found.lease_seconds < 3 * found.heartbeat_seconds:
         raise InvalidInput(
             f"leases of {found.lease_seconds} s end before three heartbeats of {found.heartbeat_seconds} s have come",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from taskengine.errors import InvalidInput
 from triggers.registries import document as doc
-from triggers.registries.model import Delivery, ImagePushed
+from triggers.registries.model import Delivery, ImagePushed, NoPush
 
 
 def read(delivery: Delivery, registry: str) -> list[ImagePushed | str]:
@@ -22,7 +22,7 @@ def event(entry: object, registry: str) -> ImagePushed | str:
     repository = doc.text(entry, "target", "repository")
     action = doc.text(entry, "action")
     if action != "push":
-        return f"{repository[:100] or 'an event'}: {action[:50]!r} is no push"
+        return NoPush(f"{repository[:100] or 'an event'}: {action[:50]!r} is no push")
     return doc.pushed(
         registry=registry or doc.text(entry, "request", "host") or doc.host_of(doc.text(entry, "target", "url")),
         repository=repository,

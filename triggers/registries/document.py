@@ -14,7 +14,7 @@ from taskengine.errors import InvalidInput
 from taskengine.registry.digest import is_digest
 from taskengine.registry.mediatype import is_media_type
 from taskengine.registry.reference import ImageReference
-from triggers.registries.model import Delivery, ImagePushed
+from triggers.registries.model import Delivery, ImagePushed, NoPush
 
 #: bytes; registries send envelopes of some kilobytes
 LARGEST_BODY = 1024 * 1024
@@ -90,7 +90,7 @@ def pushed(
     """The event, or why these facts are none."""
     named = f"{repository[:100]}:{tag[:100]}"
     if not tag or ":" in tag:
-        return f"{repository[:100] or 'something'} was pushed without a tag"
+        return NoPush(f"{repository[:100] or 'something'} was pushed without a tag")
     if not registry:
         return f"{named} does not say on which registry it is"
     if digest and not is_digest(digest):

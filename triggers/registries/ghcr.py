@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triggers.registries import document as doc
-from triggers.registries.model import Delivery, ImagePushed
+from triggers.registries.model import Delivery, ImagePushed, NoPush
 
 _HOST = "ghcr.io"
 _CONTAINERS = frozenset({"container", "docker"})
@@ -20,7 +20,7 @@ def read(delivery: Delivery, registry: str) -> list[ImagePushed | str]:
     if doc.text(package, "package_type").lower() not in _CONTAINERS:
         return [f"{name[:100] or 'the package'} is no container image"]
     if (action := doc.text(found, "action")) not in _ACTIONS:
-        return [f"{name[:100]}: {action[:50]!r} is no push"]
+        return [NoPush(f"{name[:100]}: {action[:50]!r} is no push")]
     version = package.get("package_version")
     tag = doc.at(version, "container_metadata", "tag")
     namespace = doc.text(package, "namespace") or doc.text(package, "owner", "login")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triggers.registries import document as doc
-from triggers.registries.model import Delivery, ImagePushed
+from triggers.registries.model import Delivery, ImagePushed, NoPush
 
 _PUSHES = frozenset({"PUSH_ARTIFACT", "pushImage", "harbor.artifact.pushed"})
 
@@ -12,7 +12,7 @@ def read(delivery: Delivery, registry: str) -> list[ImagePushed | str]:
     found = doc.load(delivery)
     kind = doc.text(found, "type")
     if kind not in _PUSHES:
-        return [f"{kind[:50]!r} is no push"]
+        return [NoPush(f"{kind[:50]!r} is no push")]
     data = found.get("event_data", found.get("data"))
     when = doc.moment(found.get("occur_at", found.get("time")))
     repository = doc.text(data, "repository", "repo_full_name")

@@ -58,9 +58,17 @@ class ImagePushed:
         return ImageReference(domain=self.registry, path=self.repository, tag=self.tag)
 
 
+class NoPush(str):
+    """Why an entry is none that anybody could wait for: it tells of a pull, of a deletion, of a scan."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What a notification told: pushes, and for each of its other entries why it is none."""
+    """What a notification told: pushes, and for each of its other entries why it is none. `idle`: nobody could have
+    waited for any of it."""
 
     pushed: tuple[ImagePushed, ...] = ()
     ignored: tuple[str, ...] = ()
+    idle: bool = False

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from taskengine.errors import InvalidInput
 from triggers.registries import acr, distribution, dockerhub, ghcr, harbor, quay, zot
 from triggers.registries.document import LARGEST_BODY
-from triggers.registries.model import Delivery, ImagePushed, Product, Reading, Untrusted
+from triggers.registries.model import Delivery, ImagePushed, NoPush, Product, Reading, Untrusted
 
 _READERS: Mapping[Product, Callable[[Delivery, str], list[ImagePushed | str]]] = {
     Product.DISTRIBUTION: distribution.read,
@@ -44,6 +44,7 @@ def read(kind: Product, delivery: Delivery, *, registry: str = "") -> Reading:
     return Reading(
         pushed=tuple(one for one in results if isinstance(one, ImagePushed)),
         ignored=tuple(dict.fromkeys(one for one in results if isinstance(one, str))),
+        idle=all(isinstance(one, NoPush) for one in results),
     )
 
 

@@ -6,7 +6,7 @@ Zot does not say which host it is reached under, so the hook has to be told.
 from __future__ import annotations
 
 from triggers.registries import document as doc
-from triggers.registries.model import Delivery, ImagePushed
+from triggers.registries.model import Delivery, ImagePushed, NoPush
 
 _UPDATED = "zotregistry.image.updated"
 
@@ -21,7 +21,7 @@ def read(delivery: Delivery, registry: str) -> list[ImagePushed | str]:
         data = found.get("data")
         kind, event_id, time = (doc.text(found, name) for name in ("type", "id", "time"))
     if kind != _UPDATED:
-        return [f"{kind[:50]!r} is no push"]
+        return [NoPush(f"{kind[:50]!r} is no push")]
     return [
         doc.pushed(
             registry=registry,

@@ -26,7 +26,7 @@ EXAMPLES = (
     ("acr-task events show 12", "why an event started nothing"),
     ("acr-task events approve 12", "run it, without the task's secrets"),
 )
-STATES = ("received", "queued", "waiting", "ignored", "failed", "refused")
+STATES = ("received", "queued", "waiting", "noted", "ignored", "failed", "refused")
 
 numbers = click.argument("numbers", nargs=-1, required=True, metavar="EVENT...", type=click.IntRange(min=1))
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from taskengine.runs.model import RunStatus
+from taskengine.service.store import watches
 from taskengine.service.store.tables import deliveries, runs, workers
 
 
@@ -22,6 +23,8 @@ class Counts:
     workers: Mapping[str, int]
     deliveries: Mapping[str, int]
     free_bytes: Mapping[str, float]
+    watches: Mapping[str, int]
+    oldest_check: datetime | None
     cache_bytes: Mapping[str, float]
 
 
@@ -47,11 +50,14 @@ def count(conn: Connection) -> Counts:
         size = row.health.get("cache") if isinstance(row.health, dict) else None
         if isinstance(size, int | float):
             cache[row.name] = float(size)
+    watched, oldest = watches.count(conn)
     return Counts(
         runs={row[0]: row[1] for row in conn.execute(by_status)},
         queue={pool: (number, since) for pool, number, since in conn.execute(waiting)},
         workers=states,
         deliveries={row[0]: row[1] for row in conn.execute(by_state)},
         free_bytes=free,
+        watches=watched,
+        oldest_check=oldest,
         cache_bytes=cache,
     )

@@ -52,8 +52,9 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """`source` says by which door it came (`github`, `git`), `task` for whom, empty for nobody in particular. `state`
-    is received (to be worked on), queued (led to a run), waiting (for a person), ignored (led to nothing), failed, or
-    refused: nobody proved to be its sender, so there is no body, and `attempts` says how often it came."""
+    is received (to be worked on), queued (led to a run), waiting (for a person), noted (a registry is asked because of
+    it), ignored (led to nothing), failed, or refused: nobody proved to be its sender, so there is no body, and
+    `attempts` says how often it came."""
 
     number: int
     source: str

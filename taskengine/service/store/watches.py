@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, select
+from sqlalchemy import Connection, Row, Select, and_, case, exists, func, select
 
 from taskengine.errors import NotFound
 from taskengine.service.model import Document
@@ -117,6 +117,14 @@ def page(
         statement = statement.where(watches.c.image > cursor)
     found = [_watch(row) for row in conn.execute(statement)]
     return found[:top], found[top - 1].image if len(found) > top else None
+
+
+def count(conn: Connection) -> tuple[dict[str, int], datetime | None]:
+    """How many images are `ok`, `failing` or `unchecked`, and when the one was asked about that waits longest."""
+    failing, unchecked = watches.c.failures > 0, watches.c.checked.is_(None)
+    how = case((failing, "failing"), (unchecked, "unchecked"), else_="ok")
+    found = {row[0]: row[1] for row in conn.execute(select(how, func.count()).where(_is_used()).group_by(how))}
+    return found, conn.execute(select(func.min(watches.c.checked)).where(_is_used())).scalar()
 
 
 def of_images(conn: Connection, images: Iterable[str]) -> dict[str, Watch]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from taskengine.service.api.schema.common import Body, Line, View
 
-EventState = Literal["received", "queued", "waiting", "ignored", "failed", "refused"]
+EventState = Literal["received", "queued", "waiting", "noted", "ignored", "failed", "refused"]
 
 
 class RefuseBody(Body):
