@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runners.docker import buildcache
+from runners.docker.connect import connect, find_endpoint
 from runners.docker.housekeeping import Housekeeping, Rules
 from runners.docker.imagebook import ImageBook
 from taskengine.ambient import Ambient
@@ -34,8 +35,9 @@ def folder(tmp_path: Path) -> Path:
 def house(engine: Any, folder: Path, *, days: float = 0, lacking: Callable[[], int] = lambda: 0, **rules: Any) -> Any:
     """The worker's housekeeping, so many days later."""
     later, clock = timedelta(days=days), Ambient.system().now
+    api = connect(find_endpoint(engine.env))
     return Housekeeping(
-        lambda: engine.api, ImageBook(folder / "images.json", clock), Rules(**rules),
+        lambda: api, ImageBook(folder / "images.json", clock), Rules(**rules),
         now=lambda: clock() + later, lacking=lacking,
     )  # fmt: skip
 
@@ -144,6 +146,7 @@ def test_the_cache_of_its_own_engine_is_kept_under_its_ceiling(run_task: RunTask
     assert house(own, folder, owns_engine=True, cache_most=1 << 30).tidy() == [], "there is room"
     ours = house(own, folder, owns_engine=True, cache_most=6 << 20, cache_least=0)
     (planned,) = ours.plan()
+    assert buildcache.size(connect(find_endpoint(own.env))) == buildcache.size(own.api), "whichever client asks"
     assert (planned.kind, planned.size >= 6 << 20) == ("build cache", True)
     (done,) = ours.tidy()
     assert done.size >= 6 << 20
@@ -166,7 +169,6 @@ def test_a_short_disk_takes_the_cache_down_to_its_floor(run_task: RunTask, own: 
 
 def test_an_engine_that_is_gone_is_told(own: OwnEngine, folder: Path) -> None:
     theirs = house(own, folder, owns_engine=True)
-    assert own.api.ping()  # the connection is made while there is somebody to make it to
     own.kill()
     for ask in (theirs.plan, theirs.tidy, theirs.facts):
         with pytest.raises(Unreachable, match="could not be tidied"):
