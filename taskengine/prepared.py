@@ -9,14 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from taskengine.context.model import scrubbed
 from taskengine.context.source import secrets_of
 from taskengine.lightclass import dataclass
 from taskengine.logs.mask import Mask
 
 if TYPE_CHECKING:
     from taskengine.taskspec.load import LoadedTask
+
+_OCI = "org.opencontainers.image."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,17 @@ def hidden(loaded: LoadedTask, *, given: Iterable[str | bytes] = (), logins: Ite
 def build_secrets(loaded: LoadedTask, given: Mapping[str, str | bytes]) -> dict[str, bytes]:
     """The secrets that builds may mount, by id."""
     return {name: _bytes(value) for name, value in (*loaded.secrets.items(), *given.items())}
+
+
+def image_labels(commit: str, repository: str, committed: datetime | None) -> dict[str, str]:
+    """The labels that say what an image was built of. Each is the same for the same input, or each run would make
+    another image of it: so an image's `created` is the time of its commit, and no run has a label of its own."""
+    found = {
+        f"{_OCI}revision": commit,
+        f"{_OCI}source": "" if repository.startswith(("file:", "/")) else scrubbed(repository, ()),
+        f"{_OCI}created": "" if committed is None else committed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _decoded(value: str) -> bytes:

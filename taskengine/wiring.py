@@ -258,13 +258,19 @@ def registries(using: Settings) -> Registries:
 
 
 def registry_client(
-    using: Settings, *, limits: Limits | None = None, on_notice: Callable[[str], None] | None = None
+    using: Settings,
+    *,
+    limits: Limits | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    logins: Mapping[str, Login] | None = None,
 ) -> RegistryClient:
-    """A client for all registries, with the logins of Docker's configuration. Close it, or use it with `with`."""
+    """A client for all registries, with the logins of Docker's configuration, and `logins` before them. Close it, or
+    use it with `with`."""
     from taskengine.registry.auth import Logins
     from taskengine.registry.client import RegistryClient
 
-    return RegistryClient(Logins.read(using.environ), registries(using), limits=limits, on_notice=on_notice)
+    known = Logins.read(using.environ).giving(logins or {})
+    return RegistryClient(known, registries(using), limits=limits, on_notice=on_notice)
 
 
 def platform_digests(using: Settings) -> PlatformDigests:

@@ -142,12 +142,14 @@ def _machine(api: Any, using: Settings) -> Machine:
         platform=lambda: wiring.engine_platform(using),
         image_aliases=lambda: wiring.image_aliases(using),
         resolve_secrets=wiring.secret_resolver(using),
+        registry=lambda logins: wiring.registry_client(using, logins=logins),
     )
     bare = replace(
         own,
         runner=partial(runner, bare=True),
         contexts=lambda name, logins: wiring.contexts_for(name, using, files=False, logins=logins, bare=True),
         resolve_secrets=_no_secrets,
+        registry=None,  # they push nothing
     )
     return replace(own, bare=bare)
 

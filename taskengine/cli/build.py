@@ -160,19 +160,15 @@ def build(
         from taskengine.cli.server import quick
         from taskengine.cli.server.image import Image, of_build
 
-        if len(platforms) > 1:
-            raise InvalidInput(
-                "a quick build on a server has one platform",
-                hint="write a task file whose build line has --platform with all of them",
-            )
-        local = {"--id": run_id, "--ssh": ssh, "--provenance": attach.provenance, "--sbom": attach.sbom}
-        quick.only_local(local | {"--label": labels, "--cache-from": cache_from, "--cache-to": cache_to})
+        quick.only_local({"--id": run_id, "--ssh": ssh})
         image = Image(
             tags=tags, registry=registry, build_args=args, secret_args=secret_args, target=target,
-            platform=platform, no_cache=no_cache, push=not no_push,
+            platforms=tuple(platforms), no_cache=no_cache, push=not no_push, cache_from=cache_from, cache_to=cache_to,
+            labels=tuple("=".join(option.pair("--label", label)) for label in labels), oci_labels=oci_labels,
         )  # fmt: skip
         _warn(tags, secret_build_arg, no_push=no_push)
         asked = of_build(image, context, file, timeout=option.duration("--timeout", timeout) if timeout else None)
+        asked = quick.with_attached(asked, attach)
         shown = Display(output=_OUTPUTS[output], quiet=quiet or no_logs, no_color=no_color, log_dir=log_dir)
         return quick.submit(server, asked, where, shown, {})
     agents = option.ssh_agents(ssh, environ)

@@ -7,15 +7,12 @@ the time of its commit, and no run has a label of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from taskengine.cli.option import TaskOptions
 
 if TYPE_CHECKING:
     from taskengine.context.model import Fetched
-
-_OCI = "org.opencontainers.image."
 
 
 def git_of(options: TaskOptions) -> Mapping[str, str]:
@@ -31,13 +28,9 @@ def git_of(options: TaskOptions) -> Mapping[str, str]:
 
 def image_labels(options: TaskOptions, fetched: Fetched | None) -> Mapping[str, str]:
     """The labels that say what an image was built of."""
-    created = fetched.committed if fetched is not None else None
-    found = {
-        f"{_OCI}revision": options.commit,
-        f"{_OCI}source": "" if options.repository.startswith(("file:", "/")) else _address(options.repository),
-        f"{_OCI}created": "" if created is None else created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    return {key: value for key, value in found.items() if value}
+    from taskengine.prepared import image_labels as labels
+
+    return labels(options.commit, options.repository, fetched.committed if fetched is not None else None)
 
 
 def _address(repository: str) -> str:

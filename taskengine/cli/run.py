@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -137,11 +138,13 @@ def run(
         from taskengine.cli.origin import git_of
         from taskengine.cli.server import quick
 
-        local = {"--max-parallel": max_parallel, "--ssh": ssh}
-        quick.only_local(local | {"--provenance": attach.provenance, "--sbom": attach.sbom})
+        quick.only_local({"--ssh": ssh})
         wanted = {"docker-socket": allow_docker_socket, "registry-logins": allow_registry_logins}
         grants = tuple(name for name, allowed in wanted.items() if allowed)
         asked = remote_of(paths, file, cmd, options, seconds, grants)
+        if max_parallel is not None:
+            asked = replace(asked, body={**asked.body, "maxParallel": max_parallel})
+        asked = quick.with_attached(asked, attach)
         return quick.submit(target, asked, where, display, git_of(options))
     source = source_of(paths, file, cmd, seconds)
     return submit(

@@ -6,6 +6,7 @@ What comes back is the API's own JSON (docs/api.md). Raises what Transport raise
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from taskengine.client import sse
-from taskengine.client.transport import Conflict, Transport
+from taskengine.client.transport import Conflict, NotFound, Transport
 from taskengine.errors import Unreachable
 from taskengine.runs.decode import event_of
 from taskengine.runs.event import Event
@@ -83,6 +84,11 @@ class ServiceApi:
 
     def queue_run(self, body: Mapping[str, Any], *, key: str = "") -> Document:
         return self._sent("POST", "runs", body=body, key=key)
+
+    def check_run(self, body: Mapping[str, Any]) -> None:
+        """Raises what `queue_run` would raise for this body; queues nothing. An older service is not asked."""
+        with contextlib.suppress(NotFound):
+            self._sent("POST", "validate", body=body)
 
     def run(self, run: str) -> Document:
         return self._one("runs", run)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from taskengine.errors import InvalidInput, Problem
 from taskengine.plan import value as values
+from taskengine.plan.cachetarget import cache_target
 from taskengine.plan.model import CmdLine, Plan, PlannedStep
 from taskengine.registry.reference import HUB_DOMAIN, ImageReference
 
@@ -91,7 +92,7 @@ def breaches(plan: Plan, grants: Sequence[str], registries: Iterable[str] | None
 
 
 def needs(plan: Plan) -> Iterator[Need]:
-    """Every grant that a plan needs, step by step. Pushes name their registry, whichever that is."""
+    """Every grant that a plan needs, step by step. Pushes, those of caches too, name their registry."""
     volumes = {volume.name for volume in plan.volumes}
     networks = {network.name for network in plan.networks if not network.skip_creation}
     for step in plan.steps:
@@ -158,6 +159,13 @@ def _of_step(step: PlannedStep, volumes: set[str], networks: set[str]) -> Iterat
         network = step.build.last("network") or ""
         if network not in _OWN_NETWORKS:
             yield "host-network", f"--network {network}"
+        for text in step.build.all("cache-to"):
+            try:
+                reference = cache_target(text).reference
+            except InvalidInput:
+                continue  # the plan has a problem of its own then
+            if reference:
+                yield _REGISTRY + ImageReference.parse(reference).domain.lower(), f"--cache-to {text}"
     for name in step.push:
         try:
             yield _REGISTRY + ImageReference.parse(name).domain.lower(), f"a push to {name}"

@@ -26,6 +26,8 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://github.com/acr-task/acr-task/blob/main/docs/provenance.md#build-type-task-v1"
 #: who made the statement: acr-task on somebody's own machine, which vouches for nothing
 BUILDER = "https://github.com/acr-task/acr-task/blob/main/docs/provenance.md#builder-local"
+#: the same by a worker of a service: who asked for the run had no hand in it, but could not check it either
+BUILDER_WORKER = "https://github.com/acr-task/acr-task/blob/main/docs/provenance.md#builder-worker"
 
 IN_TOTO = "application/vnd.in-toto+json"
 RUN_RECORD = "application/vnd.acr-task.run.v1+json"
@@ -79,6 +81,7 @@ class RunInputs:
     platform: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    builder: str = BUILDER
 
 
 def statement(record: RunRecord, image: PushedImage, inputs: RunInputs, mask: Mask) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def statement(record: RunRecord, image: PushedImage, inputs: RunInputs, mask: Ma
                 "resolvedDependencies": [*_context(inputs.context), *map(_material, materials(record, image))],
             },
             "runDetails": {
-                "builder": {"id": BUILDER, "version": {"acr-task": inputs.version}},
+                "builder": {"id": inputs.builder, "version": {"acr-task": inputs.version}},
                 "metadata": _filled(
                     {
                         "invocationId": record.id,

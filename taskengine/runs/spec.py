@@ -16,7 +16,11 @@ from taskengine.lightclass import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Build:
-    """A quick build, or a task of ACR's step type `Docker`; names may hold templates."""
+    """A quick build, or a task of ACR's step type `Docker`; names may hold templates.
+
+    `platforms` are those of one index, where there are several; `oci_labels` asks for labels that say what the image
+    was built of; `cache_from` and `cache_to` are in the words of `--cache-from` and `--cache-to`.
+    """
 
     dockerfile: str = "Dockerfile"
     tags: tuple[str, ...] = ()
@@ -24,6 +28,20 @@ class Build:
     target: str = ""
     no_cache: bool = False
     push: bool = True
+    platforms: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    oci_labels: bool = False
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what is as usual is left out, so that an older worker reads it too."""
+        usual = Build()
+        return {
+            f.name: list(value) if isinstance(value, tuple) else value
+            for f in fields(self)
+            if (value := getattr(self, f.name)) != getattr(usual, f.name)
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +57,9 @@ class RunSpec:
     `grants` are what its steps may do beyond the ordinary: see docs/server-policy.md.
     `step_limits` bound each step: `cpus`, `memory` (bytes), `pids`. `untrusted` says that its files are a stranger's:
     it gets nothing of the worker's own either, no logins, no secrets of a provider, no pushes.
+    `strict` makes errors of warnings; `max_parallel` is how many steps may run at once. `attach` names what is attached
+    to the images that the run pushes, `provenance` and `sbom`; `origin` is for it, and says what who asked knows of a
+    folder that was uploaded: `repository`, `commit`, `branch`, `changed`.
     """
 
     text: str = ""
@@ -70,28 +91,33 @@ class RunSpec:
     step_limits: Mapping[str, int | float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     untrusted: bool = False
+    strict: bool = False
+    max_parallel: int | None = None
+    attach: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is empty is left out."""
         empty: tuple[object, ...] = ("", (), {}, None)
         found = {name: value for name, value in asdict(self).items() if value not in empty and value is not False}
+        if self.build is not None:
+            found["build"] = self.build.to_json()
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSpec:
         """Raises InvalidInput for a key that this version does not know: to ignore it might run something else."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(data) - known):
-            raise InvalidInput(
-                f"this run's spec has {', '.join(unknown)}, which this version does not know",
-                hint="update the worker to the version of the service",
-            )
-        found: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-        }
+        found = _known(cls, data)
         if isinstance(build := found.get("build"), Mapping):
-            given: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in build.items()
-            }
-            found["build"] = Build(**given)
+            found["build"] = Build(**_known(Build, build))
         return cls(**found)
+
+
+def _known(kind: type[Build | RunSpec], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data as the fields of a kind: lists as tuples, and nothing that this version does not know."""
+    if unknown := sorted(set(data) - {f.name for f in fields(kind)}):
+        raise InvalidInput(
+            f"this run's spec has {', '.join(unknown)}, which this version does not know",
+            hint="update the worker to the version of the service",
+        )
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}

@@ -49,6 +49,23 @@ def queue_quick(
     return *enqueue(services, caller, request, fingerprint, type=request.type.value), warnings
 
 
+def check_quick(
+    services: Services,
+    caller: Caller,
+    spec: RunSpec,
+    secrets: Mapping[str, str],
+    overrides: Overrides,
+    *,
+    group: Group | None = None,
+) -> tuple[Problem, ...]:
+    """What `queue_quick` would say, without queueing anything: the warnings. Raises what it raises, but for what only
+    the queue knows."""
+    caller.check_grants((), spec.grants)
+    caller.check_priority(overrides.priority or 0)
+    asked = Asked.by_hand(caller.name, services.now(), "")
+    return of_quick_run(spec, secrets, overrides, asked, services.settings, group)[1]
+
+
 def enqueue(
     services: Services, caller: Caller, request: RunRequest, fingerprint: str, **detail: str
 ) -> tuple[Run, bool]:

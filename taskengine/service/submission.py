@@ -221,7 +221,11 @@ def check_spec(spec: RunSpec, secrets: Mapping[str, str], now: datetime) -> tupl
                 tags=tuple(with_registry(tag, spec.registry) for tag in build.tags),
                 build_args=build.build_args,
                 target=build.target,
+                platform=",".join(build.platforms),
+                cache_from=build.cache_from,
+                cache_to=build.cache_to,
                 no_cache=build.no_cache,
+                labels=build.labels,
                 push=build.push,
             )
         )
@@ -237,6 +241,7 @@ def check_spec(spec: RunSpec, secrets: Mapping[str, str], now: datetime) -> tupl
         values=spec.set,
         secrets=secrets,
         grants=spec.grants,
+        strict=spec.strict,
     )
 
 

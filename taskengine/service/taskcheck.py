@@ -79,6 +79,7 @@ def check_text(
     values: Iterable[str],
     secrets: Mapping[str, str],
     grants: tuple[str, ...],
+    strict: bool = False,
 ) -> tuple[Problem, ...]:
     """The warnings of a task's text. `secrets` are the run's, by their prefixed names; `grants` include the registries
     that pushes may go to. Raises InvalidTask with its problems."""
@@ -98,6 +99,7 @@ def check_text(
         secret_values={n.removeprefix("secret:"): v for n, v in secrets.items() if n.startswith("secret:")},
         resolve_secrets=unknown,
         fetch=nothing,
+        strict=strict,
     )
     try:
         loaded = load_task(text, file=_NOWHERE + name, inputs=inputs)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from taskengine.ambient import Ambient
@@ -25,19 +26,17 @@ from taskengine.registry.auth import Login
 from taskengine.runner import Cancel, RunContext, Runner
 from taskengine.runs.event import Event, Notice, RunFinished, RunStarted
 from taskengine.runs.model import RunRecord, RunStatus
+from taskengine.worker.attaching import Attaching, Registry, inputs_of
 from taskengine.worker.spool import Spool
+from taskengine.worker.text import ARG, LOGIN, SECRET, TOKEN, inputs_of_run, named, text_of
 
 if TYPE_CHECKING:
     from taskengine.client.workers import LeasedRun
     from taskengine.logs.mask import Mask
+    from taskengine.registry.client import RegistryClient
     from taskengine.runs.spec import RunSpec
-    from taskengine.taskspec.inputs import Inputs
     from taskengine.taskspec.load import LoadedTask
     from taskengine.taskspec.model import SecretSpec
-
-_SET, _ARG, _SECRET, _LOGIN, _TOKEN = "set:", "arg:", "secret:", "login:", "context:token"
-_LARGEST_TASK = 16 << 20
-_NOWHERE = Path("/nonexistent")
 
 
 class Contexts(Protocol):
@@ -56,7 +55,8 @@ class Machine:
     the logins for their hosts. `uploaded` unpacks the context that was uploaded for the run into a folder. `platform`
     is the engine's own. `resolve_secrets` fetches the values of a task's `secrets:` that came without one, and
     of registry logins that lie in a secret store. `bare` is the same machine without anything of its owner's (logins,
-    tokens, secret providers), for runs of strangers' files; without it, such a run is refused.
+    tokens, secret providers), for runs of strangers' files; without it, such a run is refused. `registry` is a client
+    for registries that has these logins; without it, nothing can be attached to images.
     """
 
     runner: Callable[[RunContext, Mapping[str, Login], Contexts], Runner]
@@ -66,13 +66,15 @@ class Machine:
     image_aliases: Callable[[], Mapping[str, str] | None] = field(default=lambda: None)
     resolve_secrets: Callable[[Sequence[SecretSpec]], Mapping[str, str]] | None = None
     bare: Machine | None = None
+    registry: Callable[[Mapping[str, Login]], AbstractContextManager[RegistryClient]] | None = None
 
 
 def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel, ambient: Ambient) -> RunRecord:
     """Carry the run out, or go on with it where the spool says that it was begun. Returns how it ended, which the
     spool's last event says too. Raises only what the spool raises."""
-    from taskengine.scheduler.loop import execute
+    from taskengine.scheduler.loop import MAX_PARALLEL, execute
     from taskengine.scheduler.resume import resume_from
+    from taskengine.taskspec.load import load_task
 
     said = tuple(spool.events())
     if said and isinstance(said[-1], RunFinished):  # all that is left is to send it
@@ -88,31 +90,46 @@ def carry_out(leased: LeasedRun, spool: Spool, machine: Machine, cancel: Cancel,
             if leased.spec.untrusted and not can_isolate:
                 raise InvalidInput("this worker carries out no files of strangers", hint="take another worker")
             folder = _folder(leased, contexts, spool, machine, cancel, say)
-            loaded = _load(leased, folder, machine)
+            text, name = text_of(leased, folder)
+            inputs = inputs_of_run(leased, folder, machine)
+            loaded = load_task(text, file=name, inputs=inputs)
             for warning in loaded.warnings:
                 say.notice(warning.message, "warning")
             _check(leased, loaded)
             logins, fetched = _logins(leased.secrets, machine)
             context, mask = _context(leased, loaded, folder, logins, fetched, resumed=resume.began is not None)
+            attaching = None
+            if leased.spec.attach:
+                given = inputs_of(leased, loaded, text, name, folder, values=inputs.values_text)
+                attaching = Attaching(spool, leased.spec.attach, given, mask, _registry(machine, logins), say, cancel)
             runner = machine.runner(context, logins, contexts)
         if failed:
             return failed[0]
         if resume.began is not None:
             spool.skip_what_was_said()
-        return execute(
+        record = execute(
             loaded.plan,
             runner,
             run_id=leased.run,
-            listener=spool,
+            listener=attaching or spool,
             log=spool,
             cancel=cancel,
             ambient=ambient,
             run_timeout=leased.spec.timeout,
             mask=mask,
             resume=resume,
+            max_parallel=leased.spec.max_parallel or MAX_PARALLEL,
         )
+        return attaching.record or record if attaching is not None else record
     finally:
         contexts.close()
+
+
+def _registry(machine: Machine, logins: Mapping[str, Login]) -> Registry:
+    """A client for registries with the run's logins, when it is needed. Raises InvalidInput."""
+    if machine.registry is None:
+        raise InvalidInput("this worker attaches nothing to images", hint="leave out provenance and sbom")
+    return partial(machine.registry, logins)
 
 
 class _Voice:
@@ -220,102 +237,17 @@ def _folder(
 
 
 def _context_logins(leased: LeasedRun) -> dict[str, UrlLogin]:
-    token = leased.secrets.get(_TOKEN, "")
+    token = leased.secrets.get(TOKEN, "")
     try:
         return login_for(leased.spec.context, token) if token else {}
     except InvalidInput:  # fetching it says what is wrong with it
         return {}
 
 
-def _load(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> LoadedTask:
-    from taskengine.taskspec.load import load_task
-    from taskengine.taskspec.quick import QuickBuild, build_task, with_registry
-
-    spec = leased.spec
-    name: str = spec.text_name
-    text: str | bytes = spec.text
-    if spec.build is not None:
-        quick = QuickBuild(
-            dockerfile=spec.build.dockerfile,
-            tags=tuple(with_registry(tag, spec.registry) for tag in spec.build.tags), build_args=spec.build.build_args,
-            target=spec.build.target, platform=spec.platform, no_cache=spec.build.no_cache, push=spec.build.push,
-            timeout=spec.timeout,
-        )  # fmt: skip
-        text, name = build_task(quick), "build"
-    elif spec.file:
-        text, name = _read(folder, spec.file), spec.file
-    return load_task(text, file=name, inputs=_inputs(leased, folder, machine))
-
-
-def _read(folder: Fetched | None, name: str) -> bytes:
-    """A file of the context: a stranger's tree, so nothing outside of it, no devices, and not too much."""
-    from taskengine.plainfile import Folder
-
-    if folder is None:
-        raise InvalidInput(f"the task file {name} is to come from a context, and this run has none")
-    try:
-        return Folder(folder.folder).read(name, largest=_LARGEST_TASK)
-    except OSError as error:
-        raise InvalidInput(
-            f"{name} cannot be read in the context: {(error.strerror or str(error)).lower()}",
-            hint="correct the name of the file, or the context",
-        ) from error
-
-
-def _inputs(leased: LeasedRun, folder: Fetched | None, machine: Machine) -> Inputs:
-    from taskengine.taskspec.inputs import Inputs, RunFacts
-
-    spec, secrets = leased.spec, leased.secrets
-    os_name, architecture, *_ = (spec.platform or machine.platform()).split("/")
-    known = folder or Fetched(folder=Path())
-    facts = RunFacts(
-        id=leased.run,
-        registry=spec.registry,
-        commit=spec.commit or known.commit,
-        branch=spec.branch or known.branch,
-        repository=spec.repository or known.repository,
-        triggered_by=spec.triggered_by,
-        git_tag=spec.git_tag or known.tag,
-        os=os_name,
-        os_version=spec.os_version,
-        architecture=architecture,
-        shared_volume=spec.shared_volume,
-        task_name=spec.task_name,
-        date=datetime.fromisoformat(spec.date) if spec.date else None,
-    )
-    values = spec.values_text or None
-    if values is None and spec.values_file:
-        values = _read(folder, spec.values_file).decode("utf-8", "replace")
-    return Inputs(
-        facts=facts,
-        values_text=values,
-        values_file=spec.values_file or "values.yaml",
-        set=spec.set,
-        set_secret=tuple(f"{name}={value}" for name, value in _named(secrets, _SET).items()),
-        secret_values=_named(secrets, _SECRET),
-        working_directory=spec.working_directory,
-        network=spec.network,
-        env=spec.env,
-        image_aliases=machine.image_aliases(),
-        # without a folder of its own a run reads no alias file at all, least of all one of this machine
-        base_dir=known.folder if folder is not None else _NOWHERE,
-        file_dir=_beside(spec, folder),
-        resolve_secrets=machine.resolve_secrets,
-    )
-
-
-def _beside(spec: RunSpec, folder: Fetched | None) -> Path:
-    """Where the task's text lies in its context; never a folder of this machine, whatever the text is called."""
-    if folder is None:
-        return _NOWHERE
-    path = PurePosixPath(spec.file or spec.text_name)
-    return folder.folder if path.is_absolute() or ".." in path.parts else folder.folder / path.parent
-
-
 def _check(leased: LeasedRun, loaded: LoadedTask) -> None:
     """The same rules as where the run was queued, now with the plan that is about to be carried out."""
     spec = leased.spec
-    own = [host for host in (spec.registry, *_named(leased.secrets, _LOGIN)) if host and not spec.untrusted]
+    own = [host for host in (spec.registry, *named(leased.secrets, LOGIN)) if host and not spec.untrusted]
     if found := breaches(loaded.plan, spec.grants, own):
         raise InvalidTask(found)
 
@@ -338,16 +270,26 @@ def _context(
         context_identity=_identity(spec.context, folder),
         platform=spec.platform,
         secrets=secret.values,
-        build_secrets=build_secrets(loaded, _named(secrets, _SECRET)),
-        build_args=_named(secrets, _ARG),
+        build_secrets=build_secrets(loaded, named(secrets, SECRET)),
+        build_args=named(secrets, ARG),
         allow_docker_socket="docker-socket" in spec.grants,
         allow_registry_logins="registry-logins" in spec.grants,
         labels=dict(spec.labels),
         durable=True,
         resumed=resumed,
         step_limits=dict(spec.step_limits),
+        image_labels=_image_labels(spec, folder),
     )
     return context, secret.mask
+
+
+def _image_labels(spec: RunSpec, folder: Fetched | None) -> dict[str, str] | None:
+    from taskengine.prepared import image_labels
+
+    if spec.build is None or not spec.build.oci_labels:
+        return None
+    known = folder or Fetched(folder=Path())
+    return image_labels(spec.commit or known.commit, spec.repository or known.repository, known.committed)
 
 
 def _identity(context: str, folder: Fetched | None) -> str:
@@ -355,16 +297,12 @@ def _identity(context: str, folder: Fetched | None) -> str:
     return "" if folder is None or context.startswith("upload:") else folder.identity(context)
 
 
-def _named(secrets: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {name[len(prefix) :]: value for name, value in secrets.items() if name.startswith(prefix)}
-
-
 def _logins(secrets: Mapping[str, str], machine: Machine) -> tuple[dict[str, Login], tuple[str, ...]]:
     """The run's own registry logins, and what of them was fetched from a secret store. Raises InvalidInput, and
     Unreachable for a store that is away."""
     from taskengine.taskspec.model import SecretSpec
 
-    said = {host: json.loads(text) for host, text in _named(secrets, _LOGIN).items()}
+    said = {host: json.loads(text) for host, text in named(secrets, LOGIN).items()}
     wanted = [
         SecretSpec(id=f"{part} of {host}", keyvault=login[f"{part}Vault"], client_id=login.get("identity", ""))
         for host, login in said.items()

@@ -19,6 +19,17 @@ def needed(found: Plan, grants: tuple[str, ...] = (), registries: tuple[str, ...
     return [problem.code for problem in breaches(found, grants, registries)]
 
 
+def test_a_cache_that_is_kept_in_a_registry_is_a_push_there() -> None:
+    found = plan("  - build: -t one.example.com/a --cache-to type=registry,ref=two.example.com/cache:1 .\n")
+    assert needed(found, (), ("one.example.com",)) == ["E607"]
+    assert needed(found, (), ("one.example.com", "two.example.com")) == []
+    assert needed(found, ("registry:two.*",), ()) == []
+    for harmless in ("--cache-to type=inline", "--cache-from two.example.com/cache:1"):
+        assert needed(plan(f"  - build: -t one.example.com/a {harmless} .\n"), (), ()) == []
+    own = plan("  - build: -t one.example.com/a .\n    cache: enabled\n")
+    assert needed(own, (), ("two.example.com",)) == ["E607"]
+
+
 REACHING = [
     ("  - cmd: bash echo\n    privileged: true\n", "privileged", "E601"),
     ("  - cmd: --privileged bash\n", "privileged", "E601"),

@@ -79,9 +79,9 @@ class Service:
 
 
 @contextmanager
-def service(engine: Engine, folder: Path, *options: str) -> Iterator[Service]:
+def service(engine: Engine, folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Service]:
     """A service that is up; it ends with the context."""
-    made = Service(engine, folder, *options)
+    made = Service(engine, folder, *options, env=env)
     made.start()
     try:
         yield made

@@ -23,9 +23,13 @@ class Image:
     build_args: Mapping[str, str] = field(default_factory=dict)
     secret_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     target: str = ""
-    platform: str = ""
+    platforms: tuple[str, ...] = ()
     no_cache: bool = False
     push: bool = True
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    oci_labels: bool = True
 
 
 def of_build(image: Image, context: str, file: str, *, timeout: int | None) -> Quick:
@@ -67,7 +71,16 @@ def _quick(image: Image, dockerfile: str, timeout: int | None) -> Quick:
         "target": image.target,
         "noCache": image.no_cache,
         "push": image.push,
+        "labels": list(image.labels),
+        "ociLabels": image.oci_labels,
+        "cacheFrom": list(image.cache_from),
+        "cacheTo": list(image.cache_to),
     }
-    found = {"build": build, "registry": image.registry, "platform": image.platform, "timeout": timeout}
+    # the build's own line names several; the run itself is then of the server's usual platform
+    several = len(image.platforms) > 1
+    if several:
+        build["platforms"] = list(image.platforms)
+    platform = "" if several else "".join(image.platforms)
+    found = {"build": build, "registry": image.registry, "platform": platform, "timeout": timeout}
     body = {name: value for name, value in found.items() if value}
     return Quick(body=body, secrets={f"arg:{name}": value for name, value in image.secret_args.items()})

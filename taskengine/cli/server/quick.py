@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +22,9 @@ from taskengine.cli.server.target import Target
 from taskengine.cli.source import DEFAULT_FILE, NO_CONTEXT, STDIN, Source
 from taskengine.errors import InvalidInput, InvalidTask, Problem, Unreachable
 from taskengine.lightclass import dataclass
+
+if TYPE_CHECKING:
+    from taskengine.cli.attach import Attach
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,6 +102,9 @@ def submit(target: Target, quick: Quick, where: Where, display: Display, git: Ma
     key = Ambient.system().new_id()
     with connect(target) as api:
         body = {**quick.body, "agentPoolName": where.pool, "secrets": dict(quick.secrets)}
+        if (quick.folder is not None or quick.is_stdin) and "file" not in body:
+            with _Named(quick.name):
+                api.check_run(body)  # what is wrong with the text is told before anything travels
         if quick.folder is not None:
             body["context"] = upload_folder(api, quick.folder, extra=quick.extra, ignores=quick.ignores)
         elif quick.is_stdin:
@@ -226,6 +232,29 @@ def parted(context: str) -> tuple[str, str]:
     return found[1] + context[found.end() :], token
 
 
+def with_attached(quick: Quick, attach: Attach) -> Quick:
+    """The same, with what is to be attached to the images that it pushes, and what is known here of its folder."""
+    wanted = [name for name in ("provenance", "sbom") if getattr(attach, name)]
+    if not wanted:
+        return quick
+    body = {**quick.body, "attach": wanted}
+    if quick.folder is not None and (origin := origin_of_folder(quick.folder)):
+        body["origin"] = origin
+    return replace(quick, body=body)
+
+
+def origin_of_folder(folder: Path) -> dict[str, Any]:
+    """What git says of a folder that is about to be uploaded; empty where it says nothing."""
+    from taskengine import wiring
+    from taskengine.context.worktree import worktree_of
+
+    here = worktree_of(folder, wiring.settings().environ)
+    if here is None:
+        return {}
+    found = {"repository": here.repository, "commit": here.commit, "branch": here.branch, "changed": here.changed}
+    return {name: value for name, value in found.items() if value not in ("", None)}
+
+
 def of_run(source: Source, options: TaskOptions, *, timeout: int | None, grants: tuple[str, ...]) -> Quick:
     """A task's text with its folder, as a request."""
     body = {**text_of(source.text, source.name), **_shared(options, timeout, grants)}
@@ -248,15 +277,29 @@ def of_context(
 
 
 def only_local(given: Mapping[str, object]) -> None:
-    """Raises InvalidInput for the first option that means nothing to a server."""
+    """Raises InvalidInput for the first option that a run on a server can never have, with the reason."""
     for name, value in given.items():
         if value:
-            raise InvalidInput(f"{name} is for runs on this machine", hint=f"leave out {name}, or add --local")
+            why, instead = _ONLY_LOCAL[name]
+            raise InvalidInput(f"{name} is for runs on this machine: {why}", hint=f"{instead}, or add --local")
+
+
+_ONLY_LOCAL = {
+    "--id": (
+        "a service gives each run its own id, so that no two have the same",
+        "leave it out and use --set for a value of your own",
+    ),
+    "--ssh": (
+        "an SSH agent or a private key does not leave it",
+        "hand over what the build needs with --secret, and mount it",
+    ),
+}
 
 
 def _shared(options: TaskOptions, timeout: int | None, grants: tuple[str, ...]) -> dict[str, Any]:
-    only_local({"--id": options.run_id, "--strict": options.strict})
+    only_local({"--id": options.run_id})
     found: dict[str, Any] = {
+        "strict": options.strict,
         "valuesText": options.values,
         "set": list(options.set),
         "registry": options.registry,

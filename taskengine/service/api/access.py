@@ -30,6 +30,7 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", f"{V1}/tasks/{{name}}/runs"): _DEVELOPER,
     ("GET", f"{V1}/runs"): _READER,
     ("POST", f"{V1}/runs"): _DEVELOPER,
+    ("POST", f"{V1}/validate"): _DEVELOPER,
     ("GET", f"{V1}/runs/{{run}}"): _READER,
     ("PATCH", f"{V1}/runs/{{run}}"): _DEVELOPER,
     ("POST", f"{V1}/runs/{{run}}/cancel"): _DEVELOPER,

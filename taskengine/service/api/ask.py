@@ -72,7 +72,9 @@ def quick_of(body: QuickRunBody) -> tuple[RunSpec, Overrides, Group | None]:
         file=body.file or "",
         build=Build(
             dockerfile=build.dockerfile, tags=tuple(build.tags), build_args=tuple(build.build_args),
-            target=build.target, no_cache=build.no_cache, push=build.push,
+            target=build.target, no_cache=build.no_cache, push=build.push, platforms=tuple(build.platforms),
+            labels=tuple(build.labels), oci_labels=build.oci_labels, cache_from=tuple(build.cache_from),
+            cache_to=tuple(build.cache_to),
         )
         if build
         else None,
@@ -92,6 +94,10 @@ def quick_of(body: QuickRunBody) -> tuple[RunSpec, Overrides, Group | None]:
         grants=tuple(body.grants),
         step_limits=body.step_limits.model_dump(exclude_none=True) if body.step_limits else {},
         labels=dict(body.labels),
+        strict=body.strict,
+        max_parallel=body.max_parallel,
+        attach=tuple(dict.fromkeys(body.attach)),
+        origin=body.origin.model_dump(exclude_defaults=True) if body.origin else {},
         **{name: getattr(body, name) for name in FACTS},
     )  # fmt: skip
     overrides = Overrides(

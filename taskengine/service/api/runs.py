@@ -23,8 +23,17 @@ from taskengine.service.api.ask import (
     quick_of,
 )
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
+from taskengine.service.api.problem import problem_json
 from taskengine.service.api.schema.common import NAME, Moment
-from taskengine.service.api.schema.run import CancelBody, QueueView, QuickRunBody, RunChange, RunList, RunView
+from taskengine.service.api.schema.run import (
+    CancelBody,
+    CheckView,
+    QueueView,
+    QuickRunBody,
+    RunChange,
+    RunList,
+    RunView,
+)
 from taskengine.service.api.schema.why import REFERENCE
 from taskengine.service.caller import Caller
 from taskengine.service.model import RunType
@@ -110,6 +119,15 @@ def quick_run(
     )
     headers = {"Location": f"{V1}/runs/{made.id}"}
     return JSONResponse(view.run(made, warnings=warnings), 201 if new else 200, headers=headers)
+
+
+@router.post("/validate", responses=documented(), response_model=CheckView, summary="Check a run, and queue nothing")
+def check_run(services: ServicesOf, caller: CallerOf, body: QuickRunBody) -> Response:
+    """What queueing this run would say: its problems, or its warnings. A `context` that is still to be uploaded may be
+    left out. A text that lies in a context is only known to the worker."""
+    spec, overrides, group = quick_of(body)
+    warnings = runs.check_quick(services, caller, spec, body.secrets, overrides, group=group)
+    return JSONResponse({"warnings": [problem_json(one) for one in warnings]})
 
 
 @router.get("/runs/{run}", responses=documented(404), response_model=RunView, summary="Show a run")

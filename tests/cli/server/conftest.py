@@ -37,6 +37,7 @@ class Server:
     folder: Path
     behaviour: dict[str, Script] = field(default_factory=dict)
     contexts: list[Any] = field(default_factory=list)
+    plans: list[Any] = field(default_factory=list)
     uploads: list[Path] = field(default_factory=list)
     loop: WorkerLoop | None = None
     thread: threading.Thread | None = None
@@ -72,7 +73,7 @@ class Server:
 
     def _runner(self, context: Any, logins: Any, contexts: Any) -> NoopRunner:
         self.contexts.append(context)
-        return NoopRunner(self.behaviour)
+        return _Kept(self.behaviour, self.plans)
 
     def _unpack(self, api: WorkerApi, leased: Any, into: Path) -> None:
         from taskengine.context.archive import unpack
@@ -87,6 +88,18 @@ class Server:
         kept = self.folder / "contexts" / leased.key
         shutil.copytree(into, kept, symlinks=True)
         self.uploads.append(kept)
+
+
+class _Kept(NoopRunner):
+    """Keeps the plan that it is to carry out."""
+
+    def __init__(self, behaviour: dict[str, Script], plans: list[Any]) -> None:
+        super().__init__(behaviour)
+        self._plans = plans
+
+    def prepare(self, plan: Any) -> None:
+        self._plans.append(plan)
+        super().prepare(plan)
 
 
 class _Nowhere:

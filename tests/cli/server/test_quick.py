@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,56 @@ def test_a_build_uploads_its_folder_and_its_dockerfile(
     assert (server.uploads[-1] / name).read_text() == "FROM busybox\n"
 
 
-def test_a_build_on_a_server_has_one_platform(cli: Cli, logged_in: Server, task: Path) -> None:
-    done = cli("build", "--no-push", "--platform", "linux/amd64,linux/arm64", task.parent)
-    assert (done.code, "one platform" in done.err) == (2, True)
+def test_all_that_shapes_an_image_reaches_the_build(cli: Cli, logged_in: Server, server: Server, task: Path) -> None:
+    (task.parent / "Dockerfile").write_text("FROM scratch\n")
+    several = "linux/amd64,linux/arm64"
+    done = cli(
+        "build", "--no-push", "-t", "app:1", "--platform", several, "--label", "team=a b", "--cache-from", "r.io/c:1",
+        "--cache-to", "type=inline", "--no-cache", task.parent,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (step,) = server.plans[-1].steps
+    assert step.build is not None
+    options = dict(step.build.options)
+    assert (options["platform"], options["label"], options["cache-from"]) == (several, "team=a b", "r.io/c:1")
+    assert options["cache-to"] == "type=inline"
+    assert server.contexts[-1].image_labels == {}, "labels of the base only: no commit is known"
+    assert cli("build", "--no-push", "--no-oci-labels", task.parent).code == 0
+    assert server.contexts[-1].image_labels is None
+
+
+def test_a_cache_in_a_registry_that_was_not_granted_is_refused(cli: Cli, logged_in: Server, task: Path) -> None:
+    logged_in.services.settings = replace(logged_in.services.settings, registry="r.example.com")
+    (task.parent / "Dockerfile").write_text("FROM scratch\n")
+    words = ("build", "-t", "r.example.com/app:1", "--cache-to", "elsewhere.example.com/cache:1", task.parent)
+    done = cli(*words)
+    assert done.code == 2
+    assert "--cache-to elsewhere.example.com/cache:1 is not allowed on this server" in done.err
+
+
+def test_warnings_are_errors_on_a_server_too_when_they_are_to_be(cli: Cli, logged_in: Server, task: Path) -> None:
+    task.write_text("version: v1.1.0\nfancy: true\nsteps:\n  - id: a\n    cmd: bash true\n")
+    there, here = cli("run", "--strict", task), cli("run", "--strict", "--local", task)
+    assert (there.code, here.code) == (2, 2)
+    assert here.err in there.err
+    assert cli("run", "--no-wait", task).code == 0
+
+
+def test_as_many_steps_run_at_once_as_was_said(cli: Cli, logged_in: Server, server: Server, task: Path) -> None:
+    steps = "".join(f"  - {{id: s{n}, cmd: bash x, when: ['-']}}\n" for n in range(4))
+    task.write_text(f"version: v1.1.0\nsteps:\n{steps}")
+    done = cli("run", "--max-parallel", "1", "-o", "json", task)
+    assert done.code == 0, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    kinds = [event["event"] for event in events if event["event"] in ("step.started", "step.finished")]
+    assert kinds == ["step.started", "step.finished"] * 4
+
+
+def test_a_wrong_text_is_told_before_anything_is_uploaded(cli: Cli, logged_in: Server, task: Path) -> None:
+    task.write_text("version: v1.1.0\nsteps:\n  - id: a\n    cmd: bash x\n    when: [b]\n")
+    assert cli("run", task).code == 2
+    with logged_in.services.database.read() as conn:
+        assert conn.exec_driver_sql("select count(*) from uploads").scalar() == 0
 
 
 def test_an_address_is_sent_and_not_fetched_and_its_token_is_a_secret(cli: Cli, logged_in: Server) -> None:
@@ -115,13 +163,14 @@ def test_an_address_is_sent_and_not_fetched_and_its_token_is_a_secret(cli: Cli, 
     assert "t0k3n-word" not in str(found)
 
 
-@pytest.mark.parametrize("option", [("--id", "x"), ("--strict",), ("--max-parallel", "2"), ("--sbom",)])
+@pytest.mark.parametrize("option", [("--id", "x"), ("--ssh", "default")])
 def test_what_only_this_machine_can_do_is_refused(
     cli: Cli, logged_in: Server, task: Path, option: tuple[str, ...]
 ) -> None:
     done = cli("run", task, *option)
     assert done.code == 2
-    assert f"{option[0]} is for runs on this machine" in done.err
+    assert f"{option[0]} is for runs on this machine: " in done.err
+    assert "or add --local" in done.err
 
 
 def test_no_wait_needs_a_server(cli: Cli, task: Path) -> None:

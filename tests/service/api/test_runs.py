@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from taskengine.runs.spec import Build, RunSpec
 from taskengine.service.model import Role
 from taskengine.service.store import queue
+from taskengine.service.store import runs as stored
 from tests.service.api.support import BOX, TEXT, Api, Hand, begun, ended, inline
 from tests.service.support import request
 
@@ -263,3 +265,32 @@ def test_a_run_has_acrs_record_of_what_triggered_it(
     assert shown[name] == fields
     assert {key for key in shown if key.endswith("Trigger")} == {name}
     assert api.reader.get("/runs").json()["value"][0][name] == fields
+
+
+def test_a_run_is_checked_without_being_queued(api: Api) -> None:
+    wrong = TEXT.replace("steps:", "fancy: true\nsteps:")
+    answer = api.developer.post("/validate", {"text": wrong})
+    assert (answer.status_code, [one["code"] for one in answer.json()["warnings"]]) == (200, ["W101"])
+    strict = api.developer.post("/validate", {"text": wrong, "strict": True})
+    assert (strict.status_code, strict.json()["problems"][0]["code"]) == (422, "W101")
+    assert api.developer.post("/validate", {"text": TEXT, "grants": ["privileged"]}).status_code == 403
+    assert api.developer.post("/validate", {"build": {"tags": ["elsewhere.example.com/app:1"]}}).status_code == 422
+    assert api.developer.post("/validate", {"text": TEXT}).json() == {"warnings": []}
+    assert api.reader.get("/runs").json()["value"] == []
+
+
+def test_what_shapes_a_run_is_kept_in_its_spec(api: Api) -> None:
+    build = {
+        "tags": ["registry.example.com/app:1"], "platforms": ["linux/amd64", "linux/arm64"], "labels": ["a=b"],
+        "ociLabels": True, "cacheFrom": ["c.example.com/c:1"], "cacheTo": ["type=inline"],
+    }  # fmt: skip
+    body = {"build": build, "attach": ["sbom", "sbom"], "maxParallel": 3, "origin": {"commit": "c0ffee"}}
+    run = api.developer.post("/runs", body).json()["runId"]
+    with api.services.database.read() as conn:
+        spec = RunSpec.from_json(stored.get(conn, run).spec)
+    assert spec.build == Build(
+        tags=("registry.example.com/app:1",), platforms=("linux/amd64", "linux/arm64"), labels=("a=b",),
+        oci_labels=True, cache_from=("c.example.com/c:1",), cache_to=("type=inline",),
+    )  # fmt: skip
+    assert (spec.attach, spec.max_parallel, dict(spec.origin)) == (("sbom",), 3, {"commit": "c0ffee"})
+    assert api.developer.post("/runs", {"text": TEXT, "attach": ["signature"]}).status_code == 422

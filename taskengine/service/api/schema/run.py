@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt
 
-from taskengine.service.api.schema.common import Body, Count, Flag, Labels, Line, Moment, View, Word
+from taskengine.service.api.schema.common import (
+    Body,
+    Count,
+    Flag,
+    Labels,
+    Line,
+    Moment,
+    ProblemItem,
+    View,
+    Word,
+)
 from taskengine.service.api.schema.task import (
     AgentConfiguration,
     Argument,
@@ -26,6 +36,10 @@ Pair = Annotated[str, Field(pattern=r"^[^=\x00]+=[^\x00]*$", max_length=1 << 16)
 SecretName = Annotated[str, Field(pattern=r"^((set|arg|secret|login):.+|context:token)$", max_length=300)]
 Secrets = Annotated[dict[SecretName, Secret], Field(max_length=200)]
 PlatformText = Annotated[str, Field(pattern=r"^([a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?)?$", max_length=50)]
+OnePlatform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$", max_length=50)]
+CacheText = Annotated[Line, Field(min_length=1)]
+MaxParallel = Annotated[StrictInt, Field(ge=1, le=1024, description="The most steps at once.")]
+Attachments = Annotated[list[Literal["provenance", "sbom"]], Field(max_length=2)]
 RunSeconds = Annotated[StrictInt, Field(ge=1, le=28800)]
 TimeToLive = Annotated[StrictInt, Field(ge=1, le=30 * 86400, description="Seconds that the run may wait.")]
 
@@ -69,6 +83,20 @@ class BuildBody(Body):
     target: Word = ""
     no_cache: Flag = False
     push: Flag = True
+    platforms: Annotated[list[OnePlatform], Field(max_length=20, description="Several: one index of them all.")] = []
+    labels: Annotated[list[Pair], Field(max_length=100)] = []
+    oci_labels: Annotated[Flag, Field(description="Label the image with what it was built of.")] = False
+    cache_from: Annotated[list[CacheText], Field(max_length=20)] = []
+    cache_to: Annotated[list[CacheText], Field(max_length=20)] = []
+
+
+class OriginBody(Body):
+    """What is known, where it was asked from, of a folder that is uploaded. It is told in the provenance."""
+
+    repository: Line = ""
+    commit: Word = ""
+    branch: Word = ""
+    changed: Flag | None = None
 
 
 class QuickRunBody(Facts):
@@ -107,6 +135,16 @@ class QuickRunBody(Facts):
     concurrency: Concurrency | None = None
     not_before: Moment | None = None
     ttl: TimeToLive | None = None
+    strict: Annotated[Flag, Field(description="Warnings of the text are errors.")] = False
+    max_parallel: MaxParallel | None = None
+    attach: Annotated[Attachments, Field(description="What is attached to the images that are pushed.")] = []
+    origin: OriginBody | None = None
+
+
+class CheckView(View):
+    """What a run would be warned of."""
+
+    warnings: list[ProblemItem]
 
 
 class RunChange(Body):
