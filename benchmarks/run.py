@@ -81,6 +81,12 @@ def _trigger_wave(_: int) -> tuple[str, dict[str, str]]:
     return figures(trigger_wave_bench.measure()), {}
 
 
+def _trigger_image(_: int) -> tuple[str, dict[str, str]]:
+    from benchmarks import trigger_image_bench
+
+    return figures(trigger_image_bench.measure()), {}
+
+
 #: in the order of the page
 PARTS: dict[str, Part] = {
     "engine": Part(title="On the engine", measure=_engine),
@@ -89,6 +95,7 @@ PARTS: dict[str, Part] = {
     "service-history": Part(title="The service: a long history", measure=_service_history),
     "trigger-webhook": Part(title="Triggers: deliveries of forges", measure=_trigger_webhook),
     "trigger-git": Part(title="Triggers: from `git push` to a container", measure=_trigger_git),
+    "trigger-image": Part(title="Triggers: images in registries", measure=_trigger_image),
     "trigger-wave": Part(title="Triggers: waves of rebuilds", measure=_trigger_wave),
 }
 

@@ -27,11 +27,13 @@ _READY_SECONDS = 120.0
 
 class Served:
     """`data` is its folder, `database` a URL (SQLite in the folder without). `inside` is what to put before a command
-    to run it beside an engine, and `host` where it then listens. `settings` are lines of its settings file."""
+    to run it beside an engine, and `host` where it then listens. `settings` are lines of its settings file, `more` is
+    added to its environment."""
 
     def __init__(
         self, data: Path, *options: str, database: str = "", env: Mapping[str, str] | None = None,
         inside: tuple[str, ...] = (), host: str = "127.0.0.1", settings: str = "",
+        more: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         data.mkdir(parents=True, exist_ok=True)
         if settings:
@@ -42,7 +44,7 @@ class Served:
         outer = {name: value for name, value in (env or os.environ).items() if not name.startswith("ACR_TASK_")}
         # an installed program has its bytecode
         outer.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._env = {**outer, "ACR_TASK_ADMIN_TOKEN": TOKEN, "ACR_TASK_DATABASE_URL": self.database}
+        self._env = {**outer, "ACR_TASK_ADMIN_TOKEN": TOKEN, "ACR_TASK_DATABASE_URL": self.database, **(more or {})}
         self.said: list[str] = []
         self.process: subprocess.Popen[str] | None = None
 
@@ -157,6 +159,20 @@ def ended(caller: Caller, names: Sequence[str]) -> list[dict[str, Any]]:
             raise AssertionError(f"run {name} is {run['status']}: {run.get('runErrorMessage')}")
         found[name] = run
     return [found[name] for name in names]
+
+
+def rows(url: str, statement: str) -> list[Any]:
+    """What a database holds, whoever else has it open."""
+    from sqlalchemy import text
+
+    from taskengine.service.store.database import Database
+
+    database = Database.open(url, migrate=False)
+    try:
+        with database.read() as conn:
+            return list(conn.execute(text(statement)).all())
+    finally:
+        database.close()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.measure import Figure, megabytes, shown
 from benchmarks.served import databases, say
+from benchmarks.store import Known, digest_of, open_services, put_tasks, put_watches
 from benchmarks.wave_bench import LEVELS, images
 
 _BASE = "docker.io/library/base:1"
@@ -58,49 +59,24 @@ class _Store:
     """A service's store in this process, and what its duties do for waves."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        from taskengine.service.bell import Bell
-        from taskengine.service.services import Services
-        from taskengine.service.store.database import Database
-        from taskengine.service.store.feeds import Feeds
-        from taskengine.service.store.secrets import SecretBox
-        from taskengine.service.store.uploads import UploadFolder
-
-        folder.mkdir()
-        database, bell = Database.open(url), Bell()
-        self.services = Services(
-            database=database, box=SecretBox.open(folder / "key"), bell=bell, data=folder,
-            feeds=Feeds(database, folder / "runs", bell), uploads=UploadFolder(database, folder / "uploads"),
-        )  # fmt: skip
+        self.services = open_services(folder, url)
 
     def close(self) -> None:
         self.services.close()
 
     def fill(self, levels: Sequence[int]) -> None:
-        """The tasks, as their makers stored them, and what they are known to make and to stand on."""
-        from taskengine.service.store.tables import task_images, task_scans, tasks, watches
-
-        now = self.services.now()
-        names, rows, related = {}, [], []
-        for image, bases in images(tuple(levels)):
-            task = re.sub(r".*/(l\d+)/(app-\d+):1", r"\1-\2", image)
-            names[image] = task
-            rows.append(
-                {
-                    "name": task, "document": _document(image), "revision": 1, "enabled": True, "owner": "ann",
-                    "created": now, "updated": now,
-                }
-            )  # fmt: skip
-            related.append(_related(task, "makes", image))
-            related += [_related(task, "uses", _BASE if base == "base" else base) for base in dict.fromkeys(bases)]
-        scan = {"revision": 1, "watching": True, "due": None, "marks": 1, "scanned": now, "failures": 0, "error": ""}
-        watched = {"changes": 0, "told_by": {}, "next_at": now, "failures": 0, "error": "", "created": now}
-        with self.services.database.write() as conn:
-            conn.execute(tasks.insert(), rows)
-            conn.execute(task_scans.insert(), [{"task": task, **scan} for task in names.values()])
-            conn.execute(task_images.insert(), related)
-            conn.execute(
-                watches.insert().values(image=_BASE, seen={"digest": _digest("new"), "platforms": {}}, **watched)
-            )
+        """The tasks, and what they are known to make and to stand on."""
+        put_tasks(
+            self.services,
+            (
+                Known(
+                    name=re.sub(r".*/(l\d+)/(app-\d+):1", r"\1-\2", image), document=_document(image), makes=(image,),
+                    uses=tuple(_BASE if base == "base" else base for base in bases),
+                )
+                for image, bases in images(tuple(levels))
+            ),
+        )  # fmt: skip
+        put_watches(self.services, [_BASE], digest_of("new"))
 
     def plan(self, expected: int) -> tuple[float, int]:
         """Seconds from the event to the plan that is stored, and the bytes that it took at most."""
@@ -109,7 +85,8 @@ class _Store:
         from triggers.imagechange import Seen
 
         event = imageevent.ImageEvent(
-            source=imageevent.POLL, image=_BASE, before=Seen(digest=_digest("old")), after=Seen(digest=_digest("new")),
+            source=imageevent.POLL, image=_BASE, before=Seen(digest=digest_of("old")),
+            after=Seen(digest=digest_of("new")),
             key="the change",
         )  # fmt: skip
 
@@ -154,7 +131,7 @@ class _Store:
                 return 0
             pushed = [
                 {
-                    "number": number, "repository": task.replace("-", "/", 1), "digest": _digest(task),
+                    "number": number, "repository": task.replace("-", "/", 1), "digest": digest_of(task),
                 }
                 for number, task in found
             ]  # fmt: skip
@@ -182,19 +159,6 @@ def _document(image: str) -> dict[str, Any]:
         "name": "app", "step": {"type": "EncodedTask", "encodedTaskContent": base64.b64encode(text.encode()).decode()},
         "trigger": {"baseImageTrigger": {"name": "base", "baseImageTriggerType": "Runtime"}},
     }  # fmt: skip
-
-
-def _related(task: str, relation: str, image: str) -> dict[str, Any]:
-    return {
-        "task": task, "relation": relation, "image": image, "platform": "linux/amd64" if relation == "uses" else "",
-        "kind": "runtime" if relation == "uses" else "", "digest": "", "platform_digest": "", "reason": "",
-    }  # fmt: skip
-
-
-def _digest(text: str) -> str:
-    import hashlib
-
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _memory(*, anew: bool = False) -> int:

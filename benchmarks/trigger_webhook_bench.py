@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.hammer import Outcome, flat_out, paced, post
 from benchmarks.measure import Figure, percentile, shown
-from benchmarks.served import Caller, Served, databases, say
+from benchmarks.served import Caller, Served, databases, rows, say
 from benchmarks.service_history_bench import task_text
 
 _SECRET = "the secret of the hook"
@@ -147,25 +147,12 @@ def _task() -> dict[str, Any]:
 
 
 def _kept(url: str) -> set[str]:
-    return {json.loads(row[0])["x-github-delivery"] for row in _rows(url, "SELECT headers FROM events")}
+    return {json.loads(row[0])["x-github-delivery"] for row in rows(url, "SELECT headers FROM events")}
 
 
 def _waiting(url: str) -> int:
-    return int(_rows(url, "SELECT count(*) FROM events WHERE state = 'received'")[0][0])
+    return int(rows(url, "SELECT count(*) FROM events WHERE state = 'received'")[0][0])
 
 
 def _runs(url: str) -> int:
-    return int(_rows(url, "SELECT count(*) FROM runs")[0][0])
-
-
-def _rows(url: str, statement: str) -> list[Any]:
-    from sqlalchemy import text
-
-    from taskengine.service.store.database import Database
-
-    database = Database.open(url, migrate=False)
-    try:
-        with database.read() as conn:
-            return list(conn.execute(text(statement)).all())
-    finally:
-        database.close()
+    return int(rows(url, "SELECT count(*) FROM runs")[0][0])

@@ -11,6 +11,7 @@ from benchmarks import (
     service_history_bench,
     service_runs_bench,
     trigger_git_bench,
+    trigger_image_bench,
     trigger_wave_bench,
     trigger_webhook_bench,
 )
@@ -33,6 +34,12 @@ def test_deliveries_are_sent_and_counted() -> None:
     events, runs = next((name.split()[2], said) for name, said in found.items() if name.startswith("runs of"))
     assert lost == "0"
     assert events == runs
+
+
+def test_images_are_pushed_and_asked_about() -> None:
+    pushed, asked, _ = trigger_image_bench.measure(pushes=1, images=12)
+    assert pushed.target
+    assert asked.found.startswith("24 / 24")
 
 
 def test_a_wave_is_planned_and_each_of_its_runs_queued_once() -> None:
