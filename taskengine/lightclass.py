@@ -12,6 +12,7 @@ the classes.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def _made(cls: type, *, eq: bool, frozen: bool, kw_only: bool, slots: bool) -> t
         own_hash = False  # Python put it there
     if not cls.__doc__:
         cls.__doc__ = f"{cls.__name__}(...)"  # the library would work out the signature
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=slots)(cls)
+    made = _fielded(cls, kw_only=kw_only, slots=slots)
     fields = dataclasses.fields(made)
     if not own_init:
         made.__init__ = _late_init(made, frozen=frozen)
@@ -60,6 +61,23 @@ def _made(cls: type, *, eq: bool, frozen: bool, kw_only: bool, slots: bool) -> t
         if slots:  # as the library does, for copies
             made.__getstate__, made.__setstate__ = _state, _restore
     return made  # type: ignore[no-any-return]
+
+
+def _fielded(cls: type, *, kw_only: bool, slots: bool) -> Any:
+    """The class with its fields, found by the library. Of a type that is a text, as ours all are, it would search out
+    with three regular expressions whether it is special: only one that is does it get to see."""
+    types = inspect.get_annotations(cls)
+    if types:
+        cls.__annotations__ = {
+            name: kind if not isinstance(kind, str) or "ClassVar" in kind else object for name, kind in types.items()
+        }
+    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=slots)(cls)
+    if types:
+        made.__annotations__ = types
+        for f in dataclasses.fields(made):
+            if f.name in types:
+                f.type = types[f.name]
+    return made
 
 
 def _late_init(cls: Any, *, frozen: bool) -> Callable[..., None]:

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from taskengine.context.model import scrubbed
-from taskengine.context.source import secrets_of
+from taskengine.context.address import secrets_of
 from taskengine.lightclass import dataclass
 from taskengine.logs.mask import Mask
 
@@ -58,10 +57,19 @@ def image_labels(commit: str, repository: str, committed: datetime | None) -> di
     another image of it: so an image's `created` is the time of its commit, and no run has a label of its own."""
     found = {
         f"{_OCI}revision": commit,
-        f"{_OCI}source": "" if repository.startswith(("file:", "/")) else scrubbed(repository, ()),
+        f"{_OCI}source": _address(repository),
         f"{_OCI}created": "" if committed is None else committed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _address(repository: str) -> str:
+    """The address without a login; empty for a folder of this machine."""
+    if not repository or repository.startswith(("file:", "/")):
+        return ""
+    from taskengine.context.model import scrubbed
+
+    return scrubbed(repository, ())
 
 
 def _decoded(value: str) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from taskengine.journals import any_journal, data_folder, journal_folder
 from taskengine.lightclass import dataclass
@@ -98,6 +99,13 @@ def _connection(where: Endpoint) -> Engine:
     return connect(where)
 
 
+def greet(using: Settings) -> None:
+    """Connect to the engine, and let it find out what it is while this process loads the rest. Raises Unreachable."""
+    found = engine(using)
+    if (expect := getattr(found, "expect_version", None)) is not None:
+        expect()
+
+
 def engine_platform(using: Settings) -> str:
     """The engine's own platform, such as linux/amd64. Raises Unreachable."""
     version = engine(using).version()
@@ -137,11 +145,38 @@ def runner_for(
         logins=known,
         ambient=Ambient.system(),
         registry=registry,
-        contexts=contexts or contexts_for(context.run_id, using, files=False, bare=bare),
+        contexts=contexts
+        or cast("Contexts", _Later(lambda: contexts_for(context.run_id, using, files=False, bare=bare))),
         buildkitd=buildkitd(using),
         platforms=platform_digests(using),
         book=_book(using.worker_dir / "images.json") if using.worker_dir is not None else None,
     )
+
+
+class _Later:
+    """The contexts of a run, made when one is fetched: most runs fetch none. Thread-safe."""
+
+    def __init__(self, make: Callable[[], Contexts]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Contexts | None = None
+
+    def fetch(self, text: str, **how: Any) -> Fetched:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made.fetch(text, **how)
+
+    def close(self) -> None:
+        """What is fetched behind this is refused."""
+        with self._lock:
+            made, self._make = self._made, _refuse
+        if made is not None:
+            made.close()
+
+
+def _refuse() -> Contexts:
+    raise ValueError("these contexts are closed")
 
 
 @functools.cache

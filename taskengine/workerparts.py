@@ -5,7 +5,6 @@ The one module that knows both the worker and what wires runners; used by `acr-t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskengine import wiring
 from taskengine.errors import InvalidInput, RunnerError
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.worker.tidying import Upkeep
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskengine.worker.health import Checkup
     from taskengine.worker.loop import WorkerLoop
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.runs.model import Reason, StepResult
 
 #: what Go's network library says when there is no connection: no such name, nobody there, no way, no answer in time
-_UNREACHABLE = re.compile(
+_UNREACHABLE = pattern(
     r"\bdial (?:tcp|udp)\b|connection refused|no such host|no route to host|network is unreachable|i/o timeout"
     r"|server misbehaving|while waiting for connection|TLS handshake timeout|proxyconnect"
 )

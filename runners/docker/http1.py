@@ -132,6 +132,17 @@ class Answer:
             self._wire.close()
 
 
+class Coming:
+    """An answer that is on its way. Take it once, or close it."""
+
+    def __init__(self, wire: Wire, take: Callable[[], Answer]) -> None:
+        self._wire = wire
+        self.take = take
+
+    def close(self) -> None:
+        self._wire.close()
+
+
 class Http1:
     """Requests to one address. Thread-safe; `connect` opens a connection to it."""
 
@@ -168,6 +179,17 @@ class Http1:
             wire.close()
             raise
 
+    def begin(self, target: str, *, headers: Mapping[str, str], timeout: float | None) -> Coming:
+        """Ask for something, and go on: the answer is taken later, or never. Raises OSError."""
+        wire = Wire(self._connect())
+        try:
+            wire.settimeout(timeout)
+            wire.sendall(_head("GET", target, headers))
+        except BaseException:
+            wire.close()
+            raise
+        return Coming(wire, lambda: self._answer(wire))
+
     def _wire(self) -> Wire:
         with self._lock:
             while self._idle:
@@ -187,8 +209,7 @@ class Http1:
                 fields["Content-Length"] = str(len(body))
         else:
             fields["Transfer-Encoding"] = "chunked"
-        head = [f"{method} {target} HTTP/1.1", *(f"{name}: {_plain(value)}" for name, value in fields.items()), "", ""]
-        start = "\r\n".join(head).encode("latin-1")
+        start = _head(method, target, fields)
         if isinstance(body, bytes):
             wire.sendall(start + body)
         else:
@@ -223,6 +244,11 @@ class Http1:
             idle, self._idle = self._idle, []
         for wire in idle:
             wire.close()
+
+
+def _head(method: str, target: str, fields: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {_plain(value)}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 def _send(wire: Wire, start: bytes, body: Any) -> None:

@@ -15,7 +15,6 @@ import fcntl
 import functools
 import json
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -26,9 +25,10 @@ from typing import IO
 from runners.docker.connect import Endpoint
 from taskengine.ambient import Ambient
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 #: the name of a run's own folder
-_STRAY = re.compile(r"acr-task-r[a-z0-9]{11}")
+_STRAY = pattern(r"acr-task-r[a-z0-9]{11}")
 _STRAY_AGE = 3600.0
 
 

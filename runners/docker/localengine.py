@@ -7,6 +7,7 @@ Must not know runs.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import urllib.parse
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from runners.docker.engine import Json
-from runners.docker.http1 import Answer, Body, Http1, Wire
+from runners.docker.http1 import Answer, Body, Coming, Http1, Wire
 from runners.docker.refused import NotThere, Refused
 
 #: seconds that an engine's `stop` gives a container, where nobody says otherwise
@@ -32,6 +33,7 @@ class LocalEngine:
         self._headers = {"Host": "docker", "User-Agent": "acr-task", **headers}
         self._http = Http1(lambda: _connect(path, self.timeout))
         self._version = ""
+        self._coming: Coming | None = None
 
     # the way to the engine
 
@@ -79,6 +81,9 @@ class LocalEngine:
         return self._json("POST", path, params, body=body, headers={"Content-Type": "application/json"})
 
     def close(self) -> None:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.close()
         self._http.close()
 
     # the engine
@@ -86,7 +91,17 @@ class LocalEngine:
     def info(self) -> Json:
         return self._json("GET", "/info")  # type: ignore[no-any-return]
 
+    def expect_version(self) -> None:
+        """Ask for the version, and go on: the engine starts programs to tell it. `version` then has the answer."""
+        with contextlib.suppress(OSError):
+            self._coming = self._http.begin(f"/v{self._version}/version", headers=self._headers, timeout=self.timeout)
+
     def version(self, api_version: bool = True) -> Json:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            with contextlib.suppress(OSError, ValueError), contextlib.closing(coming.take()) as answer:
+                if answer.status == 200:
+                    return json.loads(answer.read())  # type: ignore[no-any-return]
         return self._json("GET", "/version", versioned=api_version)  # type: ignore[no-any-return]
 
     def ping(self) -> bool:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from runners.docker.failure import fail
 from runners.docker.once import Canceled
-from taskengine.context.source import is_remote, shown
-from taskengine.context.tree import inside
+from taskengine.context.address import is_remote, shown
 from taskengine.errors import Interrupted, InvalidInput, Unreachable
 from taskengine.plan.model import BuildLine, PlannedStep
 from taskengine.runner import Attempt
@@ -60,6 +59,8 @@ def remote_dockerfile(line: BuildLine, folder: Path) -> str:
             Reason.INVALID, f"the Dockerfile {line.dockerfile} lies outside of the context {shown(line.context)}",
             hint="name a path below the context's folder",
         )  # fmt: skip
+    from taskengine.context.tree import inside
+
     try:
         inside(folder, name)
     except InvalidInput as error:

@@ -326,7 +326,9 @@ class DockerRunner:
             self._journal.abandon()
             raise RunnerError(f"{self._pulse.silent.reason}; the next acr-task command removes what is left")
         try:
-            left = sweep_run(self._api, self._context.run_id)
+            # a run of nothing but builds and pushes has nothing on the engine to ask for
+            owns = self._commands is not None or self._scope.has_made or self._context.resumed
+            left = sweep_run(self._api, self._context.run_id) if owns else ()
         except failed() as error:
             left = (explanation(error),)
         if left:

@@ -48,6 +48,8 @@ class Scope:
         self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._making = 0
+        #: something on the engine is, or was, this run's
+        self.has_made = False
         self._networks = {n.name: n for n in plan.networks}
         self._secret_volumes = {v.name: v for v in plan.volumes}
         self._logins: Callable[[], Mapping[str, Login]] = dict
@@ -70,6 +72,7 @@ class Scope:
             if self._stopped.is_set():
                 raise RunnerError("the run is over: nothing more is made for it")
             self._making += 1
+            self.has_made = True
         try:
             yield
         finally:

@@ -13,7 +13,7 @@ import click
 from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import PATH, Command, Option, output_option
 from taskengine.cli.run import SHOW, display_options, ssh_option
-from taskengine.cli.server.quick import Where, server_options
+from taskengine.cli.server.where import Where, server_options
 
 if TYPE_CHECKING:
     from taskengine.errors import InvalidInput
@@ -247,7 +247,7 @@ def place(context: str, file: str) -> tuple[str | None, str, dict[str, bytes]]:
 
 def _no_dockerfile(context: str, folder: str, name: str) -> InvalidInput:
     from taskengine.cli.source import near
-    from taskengine.context.source import shown
+    from taskengine.context.address import shown
     from taskengine.errors import InvalidInput
 
     if (Path(folder) / name).is_dir():

@@ -53,7 +53,7 @@ def _dispatch(args: list[str]) -> int:
     import gc
 
     # of a command's time a tenth went into looking for garbage: among the modules it loads, and once more at its end
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
     atexit.register(gc.freeze)
 
     import click

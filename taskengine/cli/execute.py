@@ -90,7 +90,9 @@ def _in_view(
     out = Pipe(sys.stdout.buffer, on_lost=lambda: later(cancel.set, "nobody reads the output any more"))
     view = view_for(display, out)
     log = view if folder is None else TeeSink(view, folder)
-    if display.output == "text":
+    is_text = display.output == "text"
+    runs_commands = any(step.cmd is not None for step in plan.steps)
+    if is_text and runs_commands:
         import taskengine.cli.view.summary  # noqa: F401 - while the engine is busy, and not when all waits for its words
     sys.stdout.flush()
     with view, Interrupts(view, stop=lambda: cancel.set("interrupted"), kill=runner.kill) as interrupts:
@@ -98,7 +100,7 @@ def _in_view(
             plan,
             runner,
             run_id=shown_id,
-            listener=_Listener(view, mask.warnings),
+            listener=_Listener(view, mask.warnings, sums_up=is_text and not runs_commands),
             log=log,
             cancel=cancel,
             ambient=ambient,
@@ -178,13 +180,19 @@ def _conclude(record: RunRecord, display: Display, *, live: bool, git: Mapping[s
 
 
 class _Listener:
-    """Hands events to the view, and the warnings that were there before the run behind the first one."""
+    """Hands events to the view, and the warnings that were there before the run behind the first one.
 
-    def __init__(self, view: View, warnings: Iterable[str]) -> None:
+    `sums_up`: the words of the end are loaded with the first progress of a build, while the engine is at work."""
+
+    def __init__(self, view: View, warnings: Iterable[str], *, sums_up: bool) -> None:
         self._view = view
         self._warnings = tuple(warnings)
+        self._sums_up = sums_up
 
     def __call__(self, event: Event) -> None:
+        if self._sums_up and event.kind == "step.progress":
+            self._sums_up = False
+            import taskengine.cli.view.summary  # noqa: F401
         self._view.event(event)
         for warning in self._warnings:
             self._view.say(warning, "warning")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from taskengine.cli.base import Command, LazyGroup, Option, output_option
 from taskengine.errors import InvalidInput
+from taskengine.lightpattern import pattern
 
 if TYPE_CHECKING:
     from taskengine.registry.client import RegistryClient
@@ -25,7 +25,7 @@ TABLE = {
 }
 
 #: tags under which registries without the referrers API list what is attached
-_LIST_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64}")
+_LIST_TAG = pattern(r"sha(256|512)-[0-9a-f]{64}")
 #: images of an index whose sizes are asked for
 _MOST_IMAGES = 50
 

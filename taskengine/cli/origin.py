@@ -35,6 +35,8 @@ def image_labels(options: TaskOptions, fetched: Fetched | None) -> Mapping[str, 
 
 def _address(repository: str) -> str:
     """The address without a login."""
+    if not repository:
+        return ""
     from taskengine.context.model import scrubbed
 
     return scrubbed(repository, ())

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from taskengine.context.source import STDIN, shown
+from taskengine.context.address import shown
+from taskengine.context.source import STDIN
 
 if TYPE_CHECKING:
     from taskengine.context.model import Fetched

@@ -11,7 +11,7 @@ import click
 from taskengine.cli.attach import Attach, attach_options
 from taskengine.cli.base import FOLDER, PATH, Command, Option, output_option
 from taskengine.cli.option import TaskOptions, duration, ssh_agents, task_options
-from taskengine.cli.server.quick import Where, server_options
+from taskengine.cli.server.where import Where, server_options
 from taskengine.errors import InvalidInput
 
 if TYPE_CHECKING:

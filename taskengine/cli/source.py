@@ -12,6 +12,7 @@ from pathlib import Path
 
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 STDIN = "-"
 NO_CONTEXT = "/dev/null"
@@ -20,7 +21,7 @@ DEFAULT_FILE = "acb.yaml"
 LARGEST = 16 << 20
 
 #: how a Dockerfile begins, and no YAML of ours
-_DOCKERFILE = re.compile(rb"(?:[ \t]*+(?:#[^\n]*+|ARG[ \t][^\n]*+)?\r?\n)*+[ \t]*+FROM[ \t]++[^\s:]", re.IGNORECASE)
+_DOCKERFILE = pattern(rb"(?:[ \t]*+(?:#[^\n]*+|ARG[ \t][^\n]*+)?\r?\n)*+[ \t]*+FROM[ \t]++[^\s:]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any
 
 from taskengine.cli.attach import NOTHING, Attach, attaching, run_inputs
 from taskengine.cli.execute import Display, Limits, absolute, carry_out
 from taskengine.cli.option import TaskOptions
 from taskengine.cli.source import Source
 from taskengine.lightclass import dataclass
+
+if TYPE_CHECKING:
+    from taskengine.context.model import Fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +52,11 @@ def submit(
 ) -> int:
     """Load the task, run it, return the exit code."""
     from taskengine import wiring
+
+    if not options.platform:
+        wiring.greet(wiring.settings())
     from taskengine.ambient import Ambient
     from taskengine.cli.origin import git_of, image_labels
-    from taskengine.cli.remote import identity_of, origin_of
     from taskengine.cli.report import report_problems
     from taskengine.cli.task import inputs_of
     from taskengine.prepared import build_secrets, hidden
@@ -74,13 +81,13 @@ def submit(
         task_name=options.task_name,
         shared_volume=options.shared_volume,
         context_dir=absolute(source.context),
-        context_identity=identity_of(source.context),
+        context_identity="" if (remote := _remote()) is None else remote.identity_of(source.context),
         platform=options.platform,
         secrets=secret.values,
         build_secrets=build_secrets(loaded, dict(options.secret)),
         build_args=extra.build_args,
         build_files=extra.build_files,
-        image_labels=image_labels(options, origin_of(source.context)) if extra.image_labels else None,
+        image_labels=image_labels(options, _origin(source.context)) if extra.image_labels else None,
         allow_docker_socket=grants.docker_socket,
         allow_host_access=grants.docker_socket is not False,
         allow_registry_logins=grants.registry_logins,
@@ -106,9 +113,7 @@ def submit(
 
 def with_origin(options: TaskOptions, folder: str | None) -> TaskOptions:
     """The options with what is known of a context that was fetched, where the user said nothing."""
-    from taskengine.cli.remote import origin_of
-
-    found = origin_of(folder)
+    found = _origin(folder)
     if found is None:
         return options
     return replace(
@@ -118,3 +123,12 @@ def with_origin(options: TaskOptions, folder: str | None) -> TaskOptions:
         git_tag=options.git_tag or found.tag,
         repository=options.repository or found.repository,
     )
+
+
+def _origin(folder: str | None) -> Fetched | None:
+    return None if (remote := _remote()) is None else remote.origin_of(folder)
+
+
+def _remote() -> Any:
+    """What this command fetched; None where it loaded nothing to fetch with."""
+    return sys.modules.get("taskengine.cli.remote")

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from io import BufferedRandom, BufferedReader
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from taskengine.client import sse
@@ -188,8 +187,3 @@ class ServiceApi:
             if not page.get("nextCursor") or left == 0:
                 return
             params["cursor"] = page["nextCursor"]
-
-
-def server_file(data_dir: Path) -> Path:
-    """Where `acr-task login` keeps which server is meant, and the token for it; for its owner only."""
-    return data_dir / "server.json"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from taskengine.context.model import Access
 from taskengine.context.source import Git, Tarball, UrlLogin, parse_context
 from taskengine.errors import InvalidInput
+from taskengine.lightpattern import pattern
 
 TOKENS = "ACR_TASK_GIT_TOKENS"
 
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]+)?")
+_HOST = pattern(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]+)?")
 
 
 def access_of(environ: Mapping[str, str], *, files: bool, logins: Mapping[str, UrlLogin] | None = None) -> Access:

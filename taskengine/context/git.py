@@ -20,12 +20,13 @@ from taskengine.context.source import Git, UrlLogin
 from taskengine.context.tree import subfolder
 from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 _PROTOCOLS = "https:http:git:ssh"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_COMMIT = re.compile(r"[0-9a-f]{4,64}")
-_FETCHED = re.compile(r"\t(branch|tag) '(.+)' of ")
-_SYMREF = re.compile(r"^ref: refs/heads/(.+)\tHEAD$", re.MULTILINE)
+_COMMIT = pattern(r"[0-9a-f]{4,64}")
+_FETCHED = pattern(r"\t(branch|tag) '(.+)' of ")
+_SYMREF = pattern(r"^ref: refs/heads/(.+)\tHEAD$", re.MULTILINE)
 #: where a token alone is not enough: the user name that the forge wants beside it
 _TOKEN_USERS = {"bitbucket.org": "x-token-auth", "gitlab.com": "oauth2"}
 _NO_SHALLOW = ("does not support shallow", "shallow capabilities", "does not support --depth")

@@ -11,25 +11,25 @@ import re
 from dataclasses import field
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from taskengine.context.address import SCP, TOKEN_LENGTH, TRANSPORT
+from taskengine.context.address import is_remote as is_remote  # and the others: part of what is asked of a text
+from taskengine.context.address import secrets_of as secrets_of
+from taskengine.context.address import shown as shown
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 NO_CONTEXT = "/dev/null"
 STDIN = "-"
 
 _LONGEST = 4096
-#: user names in addresses are short; what is longer is a token that stands where GitHub wants it
-_TOKEN_LENGTH = 20
 
-_ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|zstd))?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
-_ZIP = re.compile(r"\.(?:zip|7z|rar)$", re.IGNORECASE)
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
-_TRANSPORT = re.compile(r"[A-Za-z0-9+.-]+::")
-_SCP = re.compile(r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<path>[^:].*)")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
-_SHA256 = re.compile(r"sha256[=:](?P<hex>[0-9A-Fa-f]*)")
-_NOT_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
-_CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
+_ARCHIVE = pattern(r"\.(?:tar(?:\.(?:gz|bz2|xz|zst|zstd))?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
+_ZIP = pattern(r"\.(?:zip|7z|rar)$", re.IGNORECASE)
+_HOST = pattern(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+_SHA256 = pattern(r"sha256[=:](?P<hex>[0-9A-Fa-f]*)")
+_NOT_IN_A_REF = pattern(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
+_CONTROL = pattern(r"[\x00-\x20\x7f\\]")
 #: forges whose repositories have addresses that end in no `.git`, and whether groups may be nested
 _FORGES = {
     "github.com": False,
@@ -38,7 +38,7 @@ _FORGES = {
     "codeberg.org": False,
     "gitlab.com": True,
 }
-_PAGES = re.compile(r"^/(?P<repo>[^/]+/[^/]+(?:/-)?)/(?:tree|blob|src(?:/branch)?)/(?P<ref>[^/]+)/?(?P<dir>.*)$")
+_PAGES = pattern(r"^/(?P<repo>[^/]+/[^/]+(?:/-)?)/(?:tree|blob|src(?:/branch)?)/(?P<ref>[^/]+)/?(?P<dir>.*)$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,51 +108,20 @@ def parse_context(text: str) -> Context:
         return Stdin()
     if text.startswith("-"):
         raise _no_context(text, "it begins with a dash", hint=f"write ./{text} if this is a folder")
-    if not _is_address(text):
+    if not is_remote(text):
         return Local(path=text)
     address, _, fragment = text.partition("#")
     if len(text) > _LONGEST:
         raise _no_context(text, f"it is longer than {_LONGEST} characters")
     if _CONTROL.search(address):
         raise _no_context(text, "an address holds no blanks, control characters or backslashes")
-    if _TRANSPORT.match(address):
+    if TRANSPORT.match(address):
         raise _no_context(text, "transports other than git's own are not used", hint="use https://, ssh:// or git://")
     if address.lower().startswith("github.com/"):
         address = f"https://{address}"
-    if found := _SCP.fullmatch(address):
+    if found := SCP.fullmatch(address):
         return _scp(text, found, fragment)
     return _url(text, address, fragment)
-
-
-def is_remote(text: str) -> bool:
-    """Whether `text` is an address and no folder's path. Never raises."""
-    return _is_address(text)
-
-
-def secrets_of(text: str) -> tuple[str, ...]:
-    """What must not be shown of a context's text: the secret of its login, as written and as meant. Never raises."""
-    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/#?]*)@", text)
-    if found is None:
-        return ()
-    user, colon, password = found[1].partition(":")
-    secret = password if colon else user if len(unquote(user)) >= _TOKEN_LENGTH else ""
-    return tuple(dict.fromkeys(word for word in (secret, unquote(secret)) if word))
-
-
-def shown(text: str) -> str:
-    """The text as it may be shown: without a login, and not endless."""
-    clean = re.sub(r"(://)[^/#?]*@", r"\1", text)
-    return clean if len(clean) <= 200 else f"{clean[:197]}..."
-
-
-def _is_address(text: str) -> bool:
-    address = text.partition("#")[0]
-    return bool(
-        _SCHEME.match(address)
-        or _TRANSPORT.match(address)
-        or _SCP.fullmatch(address)
-        or address.lower().startswith("github.com/")
-    )
 
 
 def _scp(text: str, found: re.Match[str], fragment: str) -> Git:
@@ -257,7 +226,7 @@ def _without_login(parts: SplitResult) -> tuple[UrlLogin | None, str]:
     if "@" not in parts.netloc:
         return None, url
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if not password and len(username) >= _TOKEN_LENGTH:
+    if not password and len(username) >= TOKEN_LENGTH:
         return UrlLogin(secret=username), url
     return UrlLogin(username=username, secret=password), url
 

@@ -6,7 +6,6 @@ be needed to know, nothing is claimed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from taskengine.context.command import GitCommand, GitFailed
 from taskengine.context.model import Deadline, Limits, Never, scrubbed
 from taskengine.errors import TaskEngineError
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 #: seconds; nobody waits longer for a word about a folder
 LONGEST = 10.0
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_COMMIT = pattern(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: addresses that mean something elsewhere; a path of this machine's disk does not
-_REMOTE = re.compile(r"(?:https?|ssh|git)://.+|[^/:@\s]+@[^/:\s]+:.+")
+_REMOTE = pattern(r"(?:https?|ssh|git)://.+|[^/:@\s]+@[^/:\s]+:.+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from taskengine.dockerfile.model import Instruction
 from taskengine.dockerfile.problem import Problems
 from taskengine.dockerfile.words import csv_fields, split_two
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 
 class Flag(Enum):
@@ -53,8 +54,8 @@ MOUNT_KEYS = (
     "size", "id", "sharing", "mode", "uid", "gid", "env",
 )  # fmt: skip
 _MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_STAGE_NAME = pattern(r"[a-z][a-z0-9-_.]*")
+_DURATION = pattern(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 
 
 class FrontEnd(Enum):

@@ -23,13 +23,14 @@ from taskengine.dockerfile.words import (
     split_quoted,
 )
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 LARGEST_TEXT = 4 * 1024 * 1024
 _LONGEST_LINE = 65535
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
+_DIRECTIVE = pattern(r"([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES = frozenset({"syntax", "escape", "check"})
 _OLD_DIRECTIVES = frozenset({"syntax", "escape"})
-_HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)", re.ASCII)
+_HEREDOC = pattern(r"(\d*)<<(-?)([^<]*)", re.ASCII)
 _WITH_HEREDOC = frozenset({"ADD", "COPY", "RUN"})
 _SHELL_OR_JSON = frozenset({"CMD", "ENTRYPOINT", "RUN", "SHELL"})
 _LIST_OR_JSON = frozenset({"ADD", "COPY", "VOLUME"})

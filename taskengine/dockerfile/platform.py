@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 DEFAULT = "linux/amd64"
-_PART = re.compile(r"[A-Za-z0-9_.-]+(?:\([A-Za-z0-9_.-]*\))?")
+_PART = pattern(r"[A-Za-z0-9_.-]+(?:\([A-Za-z0-9_.-]*\))?")
 _SYSTEMS = frozenset(
     ["aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
      "openbsd", "plan9", "solaris", "windows", "zos"]

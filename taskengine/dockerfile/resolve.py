@@ -7,7 +7,6 @@ up among the stages above it by its exact name, every other name of a stage in a
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 
@@ -20,11 +19,12 @@ from taskengine.dockerfile.stage import SCRATCH, Stage, Structure, find_cycle, n
 from taskengine.dockerfile.trigger import trigger_instructions
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.registry.reference import ImageReference, InvalidReference
 
-_INDEX = re.compile(r"[+-]?[0-9]{1,18}")
+_INDEX = pattern(r"[+-]?[0-9]{1,18}")
 _MOST_TRIGGERS = 10_000
-_IN_MOUNT = re.compile(r"\$.")
+_IN_MOUNT = pattern(r"\$.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

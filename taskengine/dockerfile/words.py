@@ -6,7 +6,8 @@ Knows characters only: neither what an instruction means nor which flags it has.
 from __future__ import annotations
 
 import json
-import re
+
+from taskengine.lightpattern import pattern
 
 #: what Go's unicode.IsSpace calls white space; Python's own notion has four control characters more
 SPACE = (
@@ -14,9 +15,9 @@ SPACE = (
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 _SPACES = frozenset(SPACE)
-_GAP = re.compile(r"[\t\v\f\r ]+")
-_QUOTED_FIELD = re.compile(r'"((?:[^"]|"")*)"(,|\Z)')
-_BARE_FIELD = re.compile(r'([^",]*)(,|\Z)')
+_GAP = pattern(r"[\t\v\f\r ]+")
+_QUOTED_FIELD = pattern(r'"((?:[^"]|"")*)"(,|\Z)')
+_BARE_FIELD = pattern(r'([^",]*)(,|\Z)')
 
 
 class NotStrings(ValueError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from taskengine.dockerfile.platform import parse_list
+from taskengine.lightpattern import pattern
 from taskengine.plan import buildvalue
 from taskengine.plan import value as values
 from taskengine.plan.cachetarget import cache_source, cache_target
@@ -139,12 +140,12 @@ def _last(options: tuple[tuple[str, str], ...], name: str) -> str:
 #: host, repository and tag of an image name, as the registry's own grammar has it
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _HOST_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_IMAGE = re.compile(
+_IMAGE = pattern(
     rf"(?:({_HOST_PART}(?:\.{_HOST_PART})*(?::[0-9]+)?)/)?({_COMPONENT}(?:/{_COMPONENT})*)"
     r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,})?",
     re.ASCII,
 )
-_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_TAG = pattern(r"[\w][\w.-]{0,127}", re.ASCII)
 
 
 def cache_reference(tags: tuple[str, ...], *, task_name: str, step_id: str, registry: str) -> str | None:

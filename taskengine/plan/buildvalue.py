@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from taskengine.errors import InvalidInput
+from taskengine.lightpattern import pattern
 
 DOCKER_IMAGE = "docker-image://"
 _ATTESTATIONS = ("provenance", "sbom")
-_SSH_ID = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_SSH_ID = pattern(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def attestation(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from taskengine.errors import InvalidInput, Location
+from taskengine.lightpattern import pattern
 from taskengine.plan import value as values
 from taskengine.plan.model import StepType
 from taskengine.registry.reference import ImageReference, InvalidReference
@@ -17,8 +18,8 @@ from taskengine.taskspec.model import NetworkSpec, Places, StepSpec, VolumeSpec
 from taskengine.taskspec.report import Report
 
 #: docker run takes one, though it is no name
-_IMAGE_ID = re.compile(r"[a-f0-9]{64}")
-_VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_IMAGE_ID = pattern(r"[a-f0-9]{64}")
+_VOLUME_NAME = pattern(r"[A-Za-z0-9_-]+")
 #: properties that some type of step has no use for; a workingDirectory or env is inherited by all and so never told
 _PARTIAL = tuple(entry for entry in catalog.STEP.values() if len(entry.steps) < len(StepType))
 _DEFAULTS = StepSpec()

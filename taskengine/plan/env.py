@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from taskengine.lightpattern import pattern
 
-_NEXT = re.compile(r",(?=[A-Za-z_][A-Za-z0-9_.]*=)")
+_NEXT = pattern(r",(?=[A-Za-z_][A-Za-z0-9_.]*=)")
 
 
 def split_entries(entries: tuple[str, ...], *, always: bool) -> tuple[str, ...]:

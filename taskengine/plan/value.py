@@ -11,6 +11,7 @@ import re
 
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 _LAST_PORT = 65535
 
@@ -34,12 +35,12 @@ def nano_cpus(text: str) -> int:
         ) from None
 
 
-_PORT = re.compile(
+_PORT = pattern(
     r"^(?:(?:(?P<ip>\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]):)?(?P<host>\d*(?:-\d+)?):)?"
     r"(?P<first>\d+)(?:-(?P<last>\d+))?(?:/(?P<proto>tcp|udp|sctp))?$",
     re.ASCII,
 )
-_EXPOSED = re.compile(r"(\d+)(?:-(\d*))?(?:/(.*))?", re.ASCII)
+_EXPOSED = pattern(r"(\d+)(?:-(\d*))?(?:/(.*))?", re.ASCII)
 
 
 def published(text: str) -> tuple[Port, ...]:
@@ -110,7 +111,7 @@ def ulimit(text: str) -> tuple[str, int, int]:
     return name, number(soft), number(hard or soft)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_DURATION = pattern(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 

@@ -5,17 +5,16 @@ Pure text in, words with their offsets out. Knows nothing of docker, steps or YA
 
 from __future__ import annotations
 
-import re
-
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 #: what separates words; a shell would end the command at a line feed, here it separates like the others
 _BLANK = " \t\n"
-_PLAIN = re.compile(r"[^ \t\n]+")
-_SPECIAL = re.compile(r"""['"\\]""")
+_PLAIN = pattern(r"[^ \t\n]+")
+_SPECIAL = pattern(r"""['"\\]""")
 #: characters that end a run of ordinary ones
-_STOP = re.compile(r"""[ \t\n'"\\]""")
-_IN_DOUBLE = re.compile(r'["\\]')
+_STOP = pattern(r"""[ \t\n'"\\]""")
+_IN_DOUBLE = pattern(r'["\\]')
 #: in double quotes a backslash only takes these characters' meaning away
 _ESCAPABLE = '$`"\\'
 
@@ -134,8 +133,8 @@ class Operator:
     start: int
 
 
-_OPERATORS = re.compile(r"&&|\|\||;;|>>|<<|\$\(|[;|&<>`]")
-_IN_QUOTES = re.compile(r"\$\(|`")
+_OPERATORS = pattern(r"&&|\|\||;;|>>|<<|\$\(|[;|&<>`]")
+_IN_QUOTES = pattern(r"\$\(|`")
 
 
 def find_operators(text: str) -> tuple[Operator, ...]:

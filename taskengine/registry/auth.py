@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any
 
 from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.registry.reference import auth_key
 
 HELPER_TIMEOUT = 20.0
 _LARGEST_CONFIG = 4 * 1024 * 1024
-_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HELPER_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: what a helper answers as user name when the secret is an identity token (Docker's convention)
 _TOKEN_USER = "<token>"  # noqa: S105
 _NOT_FOUND = "credentials not found"

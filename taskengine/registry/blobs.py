@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from taskengine.errors import InvalidInput, Unreachable
+from taskengine.lightpattern import pattern
 from taskengine.registry.content import BrokenContent, Descriptor
 from taskengine.registry.digest import Hasher, algorithm_of
 from taskengine.registry.site import DELETE, PULL, Site
 from taskengine.registry.wire import Fault, Reply
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-")
+_CONTENT_RANGE = pattern(r"bytes ([0-9]{1,18})-")
 
 #: opens the blob from a byte on, on whichever server has it
 Open = Callable[[int, int | None], tuple[Site, Reply]]

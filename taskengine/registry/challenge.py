@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
-_SPACE = re.compile(r"[ \t]*")
-_GAP = re.compile(r"[ \t,]*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+_SPACE = pattern(r"[ \t]*")
+_GAP = pattern(r"[ \t,]*")
+_TOKEN = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_EQUALS = pattern(r"[ \t]*=[ \t]*")
 #: credentials of one word, as Negotiate has them: they fill the challenge up to the next comma
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_TOKEN68 = pattern(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
+_QUOTED = pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 #: broader than the standard's token, which has no room for the addresses that some servers leave unquoted
-_BARE = re.compile(r'[^\s,"]*')
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_BARE = pattern(r'[^\s,"]*')
+_ESCAPE = pattern(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

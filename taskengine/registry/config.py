@@ -5,18 +5,18 @@ Text in, `Registries` out. A key that is not known is an error: a misspelt one m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from taskengine.errors import InvalidInput
+from taskengine.lightpattern import pattern
 from taskengine.registry.endpoint import HostConfig, Registries
 from taskengine.registry.reference import HUB_DOMAIN, auth_key
 
 _LARGEST = 1024 * 1024
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
-_MIRROR = re.compile(rf"https?://{_HOST.pattern}(?:/[A-Za-z0-9._~/-]*)?")
+_HOST = pattern(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_MIRROR = pattern(rf"https?://{_HOST.pattern}(?:/[A-Za-z0-9._~/-]*)?")
 _SWITCHES = ("plain_http", "login_in_clear", "skip_verify")
 _FILES = ("ca_file", "client_cert", "client_key")
 _KEYS = ("mirrors", *_SWITCHES, *_FILES)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
+
+from taskengine.lightpattern import pattern
 
 DEFAULT_ALGORITHM = "sha256"
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
-_HEX = re.compile(r"[0-9a-f]+")
+_HEX = pattern(r"[0-9a-f]+")
 
 
 def is_digest(text: object) -> bool:

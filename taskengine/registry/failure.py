@@ -6,13 +6,13 @@ Whatever a registry says is a stranger's text: it is cut, freed of control chara
 from __future__ import annotations
 
 import json
-import re
 
 from taskengine.errors import InvalidInput, TaskEngineError, Unreachable
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 _LONGEST = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _WORDS = {
     401: "the registry wants a login",
     403: "the registry does not allow it",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_LINK = re.compile(r'[\s,]*<([^>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)')
-_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+from taskengine.lightpattern import pattern
+
+_LINK = pattern(r'[\s,]*<([^>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)')
+_RELATION = pattern(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
 
 
 def next_address(header: str | None) -> str:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
-_COUNT = re.compile(r"\s*([0-9]{1,15})\s*(?:[;,]|$)")
-_WINDOW = re.compile(r";\s*w\s*=\s*([0-9]{1,15})")
-_PAIR = re.compile(r"\b(limit|remaining|reset|q|r|t|w)\s*=\s*([0-9]{1,15})")
+_COUNT = pattern(r"\s*([0-9]{1,15})\s*(?:[;,]|$)")
+_WINDOW = pattern(r";\s*w\s*=\s*([0-9]{1,15})")
+_PAIR = pattern(r"\b(limit|remaining|reset|q|r|t|w)\s*=\s*([0-9]{1,15})")
 #: what is larger is no number of seconds but a point in time
 _EPOCH = 1_000_000_000
 

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from taskengine.errors import InvalidInput
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 HUB_DOMAIN = "docker.io"
 #: what a scan prints as the registry of an image whose text names no host
@@ -28,10 +29,10 @@ _LONGEST_TEXT = 2048
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_DOMAIN = re.compile(_HOST)
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
-_BARE_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+_DOMAIN = pattern(_HOST)
+_PATH = pattern(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = pattern(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
+_BARE_IDENTIFIER = pattern(r"[a-f0-9]{64}")
 _DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 

@@ -6,12 +6,12 @@ An upload that fails begins again, after a look whether it arrived in spite of w
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote
 
 from taskengine.errors import TaskEngineError, Unreachable
+from taskengine.lightpattern import pattern
 from taskengine.registry.blobs import exists
 from taskengine.registry.body import Content, Reading
 from taskengine.registry.failure import Denied, RateLimited
@@ -22,7 +22,7 @@ from taskengine.registry.wire import Reply
 How = Literal["there", "mounted", "sent"]
 DEFAULT_CHUNK = 16 * 1024 * 1024
 _LARGEST_CHUNK = 256 * 1024 * 1024
-_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+_RANGE = pattern(r"(?:bytes=)?0-([0-9]{1,18})")
 _TOO_LARGE = 413
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from taskengine.errors import Location
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.taskspec import catalog
 from taskengine.taskspec.inputs import Inputs
 from taskengine.taskspec.nodes import Map, Node, Scalar, Seq, YamlError, read
@@ -26,9 +27,9 @@ from taskengine.taskspec.values import run_facts
 
 #: far beyond any task
 _MOST_USES = 200_000
-_NAME = re.compile(r"[A-Za-z0-9]+")
-_WORD = re.compile(r"[A-Za-z0-9]*")
-_SECTION = re.compile(r"""^(["']?)alias\1\s*:""", re.MULTILINE)
+_NAME = pattern(r"[A-Za-z0-9]+")
+_WORD = pattern(r"[A-Za-z0-9]*")
+_SECTION = pattern(r"""^(["']?)alias\1\s*:""", re.MULTILINE)
 
 #: renders a piece of the task text; None when that failed and is in the report
 RenderView = Callable[[View], View | None]

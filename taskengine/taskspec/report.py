@@ -5,19 +5,19 @@ Knows nothing of tasks. Secrets that are known by then are taken out of every me
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 
 from taskengine.errors import InvalidTask, Location, Problem, Severity
+from taskengine.lightpattern import pattern
 from taskengine.taskspec.source import Source
 
 #: shorter secrets are not looked for in messages: they would only make them unreadable
 _SHORTEST_SECRET = 4
 #: nobody reads more hints than this
 _MOST_GUESSES = 50
-_NUMBER = re.compile(r"\d+")
+_NUMBER = pattern(r"\d+")
 
 Related = tuple[tuple[str, Location], ...]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.taskspec.nodes import Scalar
 
 _PREFIX = "tag:yaml.org,2002:"
@@ -22,8 +22,8 @@ _FLOAT_WORDS = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), "inf"),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), "-inf"),
 }
-_INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_INTEGER = pattern(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)\Z")
+_FLOAT = pattern(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _STANDARD_TAGS = frozenset(_PREFIX + name for name in ("bool", "int", "float", "null", "timestamp"))
 _MEANINGS = {_PREFIX + "bool": bool, _PREFIX + "int": int, _PREFIX + "float": float, _PREFIX + "null": type(None)}
 MAX_INT = 2**63 - 1

@@ -5,15 +5,15 @@ Where a value comes from is not known here: it was handed in, or a function that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from taskengine.errors import Location, TaskEngineError
+from taskengine.lightpattern import pattern
 from taskengine.taskspec.inputs import Inputs
 from taskengine.taskspec.model import Places, SecretSpec
 from taskengine.taskspec.report import Report
 
-_GUID = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
+_GUID = pattern(r"(?:urn:uuid:)?\{?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
 
 
 def check_secrets(secrets: tuple[SecretSpec, ...], report: Report) -> tuple[SecretSpec, ...]:

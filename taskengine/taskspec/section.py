@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.taskspec.catalog import ALIAS_VERSION
 from taskengine.taskspec.nodes import Map, Scalar, YamlError, read
 
 #: a line that begins a top-level property; entries of a list may stand at the first column too
-_TOP_LEVEL = re.compile(r"(?!-\s)[^\s:]+[^:\n]*:")
+_TOP_LEVEL = pattern(r"(?!-\s)[^\s:]+[^:\n]*:")
 #: the version's line, or the line between two documents
-_HEADS = re.compile(r"""^(?:---(?=\s|$)|(["']?)version\1[ \t]*:(?=\s|$)([^\n]*))""", re.MULTILINE)
-_COMMENT = re.compile(r"[ \t\f\v]*#")
+_HEADS = pattern(r"""^(?:---(?=\s|$)|(["']?)version\1[ \t]*:(?=\s|$)([^\n]*))""", re.MULTILINE)
+_COMMENT = pattern(r"[ \t\f\v]*#")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.taskspec.inputs import Inputs, RunFacts
 from taskengine.taskspec.nodes import Map, Node, Scalar, Seq, YamlError, read
 from taskengine.taskspec.report import Report
@@ -53,7 +53,7 @@ _FACT_OPTIONS = {
     "Repository": "--repository",
     "TaskName": "--task-name",
 }
-_FACT_USE = re.compile(r"(?:\$|\.Run\.)([A-Za-z]+)")
+_FACT_USE = pattern(r"(?:\$|\.Run\.)([A-Za-z]+)")
 
 
 def empty_fact(line: str, facts: RunFacts) -> str | None:
@@ -144,7 +144,7 @@ def _plain(node: Node, wrong: list[Scalar]) -> Any:
     return {**merged, **own}
 
 
-_NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_^@=+%,:./-]")
+_NEEDS_QUOTES = pattern(r"[^A-Za-z0-9_^@=+%,:./-]")
 
 
 def shell_quoted(text: str) -> str:

@@ -10,6 +10,7 @@ import re
 from datetime import datetime
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.template.budget import Env
 from taskengine.template.gofloat import format_float
 from taskengine.template.value import GoObject, Slice, basic_kind
@@ -19,7 +20,7 @@ class Unencodable(ValueError):
     """JSON has no form for the value."""
 
 
-_ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_ESCAPED = pattern("[<>&\u2028\u2029\ud800-\udfff]")
 
 
 def _string(env: Env, text: str) -> str:

@@ -4,10 +4,11 @@ Local time is UTC, so that a rendering does not depend on the machine. Must not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+
+from taskengine.lightpattern import pattern
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -33,7 +34,7 @@ def year_of(time: datetime) -> int:
     return time.year - YEAR_ZERO if isinstance(time, EarlyTime) else time.year
 
 
-_CHUNK = re.compile(
+_CHUNK = pattern(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|002|0[1-6]|15|1|2006|2|_(?=2006)|__2|_2|3|4|5|PM|pm"
     r"|-07:00:00|-070000|-07:00|-0700|-07|Z07:00:00|Z070000|Z07:00|Z0700|Z07|[.,](?:0+|9+)(?![0-9])"
 )
@@ -153,7 +154,7 @@ def _offset(time: datetime, field: str) -> str:
 # Durations, in nanoseconds
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_TERM = re.compile(r"([0-9]{0,30})(?:\.([0-9]{0,30}))?(ns|us|µs|μs|ms|s|m|h)")
+_TERM = pattern(r"([0-9]{0,30})(?:\.([0-9]{0,30}))?(ns|us|µs|μs|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> int | None:

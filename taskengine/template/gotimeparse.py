@@ -4,15 +4,15 @@ Must not know templates, nor how times are written."""
 
 from __future__ import annotations
 
-import re
 from calendar import isleap, monthrange
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import accumulate
 
+from taskengine.lightpattern import pattern
 from taskengine.template.gotime import DAYS, MAX_LAYOUT, MONTHS, YEAR_ZERO, EarlyTime, chunks
 
-_ZONE_OFFSET = re.compile(r"[+-]([0-9]{1,9})")
+_ZONE_OFFSET = pattern(r"[+-]([0-9]{1,9})")
 _SIGNED_HOURS = 23
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.template.value import from_bytes, to_bytes
 
 
@@ -29,11 +30,11 @@ class Url:
     raw_path: str = ""
 
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_USERINFO = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*\Z")
-_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
-_PORT = re.compile(r"(?::[0-9]*)?\Z")
-_HOST = re.compile(r"[^\x00-\x20\"<>\\^`{|}\x7f/?#@\[\]]*\Z")
+_SCHEME = pattern(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_USERINFO = pattern(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*\Z")
+_BAD_ESCAPE = pattern(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
+_PORT = pattern(r"(?::[0-9]*)?\Z")
+_HOST = pattern(r"[^\x00-\x20\"<>\\^`{|}\x7f/?#@\[\]]*\Z")
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 _PATH_SAFE = _UNRESERVED | frozenset(b"$&+,/:;=@")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
+from taskengine.lightpattern import pattern
 from taskengine.template.result import TemplateError
 
 _SPACES = " \t\r\n"
@@ -42,7 +43,7 @@ class Token(NamedTuple):
 
 KEYWORDS = frozenset({"block", "break", "continue", "define", "else", "end", "if", "range", "nil", "template", "with"})
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"""(?P<SPACE>[ \t\r\n]+)
     |(?P<SIGN>[+-]|(?=[0-9])|\.(?=[0-9]))
     |(?P<FIELD>(?:\.(?![0-9])\w+)+|\.)
@@ -58,7 +59,7 @@ _TOKEN = re.compile(
     |(?P<CHAR>[!-~])""",
     re.VERBOSE,
 )
-_NUMBER = re.compile(
+_NUMBER = pattern(
     r"""[+-]?(?:
       0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?
     | 0[oO][0-7_]*(?:\.[0-7_]*)?
@@ -120,7 +121,7 @@ def _resume(text: str, pos: int) -> int | None:
 
 
 _SPACE_SET = frozenset(_SPACES)
-_ASTRAY = re.compile(r"[\"'`]|\{\{")
+_ASTRAY = pattern(r"[\"'`]|\{\{")
 
 
 def _trimmed(text: str, start: int, stop: int, *, left: bool, right: bool) -> Token:

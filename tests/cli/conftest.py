@@ -58,6 +58,7 @@ def wiring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wiring:
     monkeypatch.setattr(real, "settings", lambda: real.read_settings(made.environ))
     monkeypatch.setattr(real, "runner_for", runner_for)
     monkeypatch.setattr(real, "secret_resolver", lambda settings: resolve)
+    monkeypatch.setattr(real, "greet", lambda settings: None)
     monkeypatch.setattr(real, "engine_platform", lambda settings: "linux/arm64")
     monkeypatch.setattr(real, "sweep_dead_runs", sweep)
     return made

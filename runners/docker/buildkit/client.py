@@ -50,14 +50,16 @@ class BuildKit:
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._closed = False
+        self._asking = threading.Lock()
         self._available: bool | None = None
         self._platforms: tuple[str, ...] = ()
 
     def available(self) -> bool:
         """Whether this engine builds with BuildKit: Docker since 18.09 does, Podman does not. Asked once."""
-        if self._available is None:
-            self._available = self._ask()
-        return self._available
+        with self._asking:
+            if self._available is None:
+                self._available = self._ask()
+            return self._available
 
     @property
     def platforms(self) -> tuple[str, ...]:

@@ -5,22 +5,21 @@ A failed build is the author's affair and is told in the author's terms; a lost 
 
 from __future__ import annotations
 
-import re
-
 from taskengine.errors import RunnerError
+from taskengine.lightpattern import pattern
 
 #: Wrappings that say only which function passed the error on.
-_NOISE = re.compile(
+_NOISE = pattern(
     r"^(?:rpc error: code = \w+ desc = "
     r"|failed to solve(?: with frontend [\w.]+)?: "
     r"|failed to (?:create LLB definition|build LLB|compute cache key|load cache key|read dockerfile"
     r"|calculate checksum of ref [\w:-]+|process \"build\" request): "
     r"|error from sender: )+"
 )
-_TWICE = re.compile(r"(not found): not found$")
-_MISSING = re.compile(r'"/[^"]*"(?: not found)?: not found|"/[^"]*" not found')
-_EXIT_CODE = re.compile(r"exit code: (\d+)\b")
-_LOST = re.compile(
+_TWICE = pattern(r"(not found): not found$")
+_MISSING = pattern(r'"/[^"]*"(?: not found)?: not found|"/[^"]*" not found')
+_EXIT_CODE = pattern(r"exit code: (\d+)\b")
+_LOST = pattern(
     r"no active session|session \S+ not found|no such job|transport is closing|connection error"
     r"|error reading from server: EOF|closing transport|broken pipe|connection reset by peer|healthcheck failed"
 )

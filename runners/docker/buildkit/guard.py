@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 
 from taskengine.errors import Problem, Severity
+from taskengine.lightpattern import pattern
 
 from .failure import BuildFailed
 from .model import BuildRequest
 
-_OWN_FRONTEND = re.compile(rb"#[ \t]*syntax[ \t]*=[ \t]*\S", re.IGNORECASE)
+_OWN_FRONTEND = pattern(rb"#[ \t]*syntax[ \t]*=[ \t]*\S", re.IGNORECASE)
 
 
 def names_own_frontend(dockerfile: bytes) -> bool:

@@ -14,12 +14,13 @@ from taskengine.dockerfile.instruction import flag_value
 from taskengine.dockerfile.model import Instruction
 from taskengine.dockerfile.parse import parse
 from taskengine.errors import InvalidInput
+from taskengine.lightpattern import pattern
 from taskengine.registry.reference import ImageReference
 
-_SAID = re.compile(r"dockerfile parse error (?:on )?line (\d+)")
-_METADATA = re.compile(r"load metadata for (\S+)")
-_STAGE = re.compile(r"\[[^\]]*\] ")
-_VARIABLE = re.compile(r"\\\$(?:\\\{.*?\\\}|\w+)")
+_SAID = pattern(r"dockerfile parse error (?:on )?line (\d+)")
+_METADATA = pattern(r"load metadata for (\S+)")
+_STAGE = pattern(r"\[[^\]]*\] ")
+_VARIABLE = pattern(r"\\\$(?:\\\{.*?\\\}|\w+)")
 
 
 def line_of(dockerfile: bytes, *, message: str, vertex: str, source: bytes = b"") -> int | None:

@@ -13,14 +13,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from taskengine.lightpattern import pattern
+
 from .model import ResolvedImage, VertexUpdate
 
 _DIGEST = r"sha256:[0-9a-f]{64}"
-_METADATA = re.compile(rf"\[(?:[^\]]* )?internal\] load metadata for (\S+?)(?:@({_DIGEST}))?$")
+_METADATA = pattern(rf"\[(?:[^\]]* )?internal\] load metadata for (\S+?)(?:@({_DIGEST}))?$")
 #: without brackets: what a COPY or a mount takes from
-_FROM = re.compile(rf"(?:\[[^\]]*\] )?FROM (\S+?)(?:@({_DIGEST}))?$")
-_FRONTEND = re.compile(rf"resolve image config for (?:docker-image://)?(\S+?)(?:@({_DIGEST}))?$")
-_FRONTEND_SOURCE = re.compile(rf"docker-image://(\S+?)(?:@({_DIGEST}))?$")
+_FROM = pattern(rf"(?:\[[^\]]*\] )?FROM (\S+?)(?:@({_DIGEST}))?$")
+_FRONTEND = pattern(rf"resolve image config for (?:docker-image://)?(\S+?)(?:@({_DIGEST}))?$")
+_FRONTEND_SOURCE = pattern(rf"docker-image://(\S+?)(?:@({_DIGEST}))?$")
 _BUILDINFO = "containerimage.buildinfo"
 
 
@@ -28,10 +30,10 @@ def resolved(vertexes: Iterable[VertexUpdate], response: Mapping[str, str] | Non
     """The source images of a build, each once, in the order in which BuildKit looked them up."""
     found = _Found()
     for vertex in vertexes:
-        for pattern in (_METADATA, _FROM, _FRONTEND, _FRONTEND_SOURCE):
-            if match := pattern.match(vertex.name):
+        for kind in (_METADATA, _FROM, _FRONTEND, _FRONTEND_SOURCE):
+            if match := kind.match(vertex.name):
                 reference = found.add(match[1], match[2] or "")
-                if pattern in (_FRONTEND, _FRONTEND_SOURCE):
+                if kind in (_FRONTEND, _FRONTEND_SOURCE):
                     found.frontends.add(reference)
                 break
     for reference, digest in _listed((response or {}).get(_BUILDINFO, "")):

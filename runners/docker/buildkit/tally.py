@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 
 from .model import VertexUpdate
 
-_STEP = re.compile(r"\[(?!internal\]|auth\])(?:[^\]]* )?\d+/\d+\] (?!FROM )")
-_STAGE = re.compile(r"\[(?:[^\] ]* )?([^\] ]+) \d+/\d+\]")
+_STEP = pattern(r"\[(?!internal\]|auth\])(?:[^\]]* )?\d+/\d+\] (?!FROM )")
+_STAGE = pattern(r"\[(?:[^\] ]* )?([^\] ]+) \d+/\d+\]")
 _IMPORT = "importing cache manifest from "
-_MISSING = re.compile(r"not found|404|manifest unknown|name unknown", re.IGNORECASE)
+_MISSING = pattern(r"not found|404|manifest unknown|name unknown", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

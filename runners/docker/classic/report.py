@@ -5,7 +5,6 @@ Docker and Podman print differently; both are understood. Pure but for the clock
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,13 +14,14 @@ from typing import Any
 from runners.docker.buildkit.failure import BuildFailed, hint_for, plain
 from runners.docker.buildkit.locate import line_of
 from runners.docker.buildkit.model import BuildOutcome, Progress, VertexLog, VertexUpdate
+from taskengine.lightpattern import pattern
 
-_STEP = re.compile(r"(?:Step (\d+)/(\d+) : |STEP (\d+)/(\d+): )(.*)")
-_CACHED = re.compile(r"\s*--->? Using cache")
-_NOISE = re.compile(r"\s*--->? |Removing intermediate container |COMMIT\b")
-_BUILT = re.compile(r"Successfully built (?:sha256:)?([0-9a-f]{12,64})\b")
-_BARE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})\s*")
-_CODE = re.compile(r"(?:non-zero code: |exit status |exited with code )(\d+)")
+_STEP = pattern(r"(?:Step (\d+)/(\d+) : |STEP (\d+)/(\d+): )(.*)")
+_CACHED = pattern(r"\s*--->? Using cache")
+_NOISE = pattern(r"\s*--->? |Removing intermediate container |COMMIT\b")
+_BUILT = pattern(r"Successfully built (?:sha256:)?([0-9a-f]{12,64})\b")
+_BARE_ID = pattern(r"(?:sha256:)?([0-9a-f]{64})\s*")
+_CODE = pattern(r"(?:non-zero code: |exit status |exited with code )(\d+)")
 _KEPT_LINES = 20
 
 

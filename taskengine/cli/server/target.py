@@ -38,6 +38,11 @@ class Target:
         return parts.scheme == "http" and (parts.hostname or "") not in _LOOPBACK
 
 
+def server_file(data_dir: Path) -> Path:
+    """Where `acr-task login` keeps which server is meant, and the token for it; for its owner only."""
+    return data_dir / "server.json"
+
+
 def address(text: str) -> str:
     """A server's address as it is kept: with a scheme, without a slash at its end. Raises InvalidInput."""
     given = text.strip()
@@ -84,8 +89,6 @@ def needed(environ: Mapping[str, str], data_dir: Path) -> Target:
 
 def store(data_dir: Path, target: Target) -> Path:
     """Keep a login, for its owner only; never half of it."""
-    from taskengine.client.api import server_file
-
     path = server_file(data_dir)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({"server": target.url, "token": target.token, "caFile": target.ca_file}, indent=2)
@@ -104,8 +107,6 @@ def store(data_dir: Path, target: Target) -> Path:
 
 def forget(data_dir: Path) -> str:
     """Remove the login; returns the server's address, "" when there was none."""
-    from taskengine.client.api import server_file
-
     path = server_file(data_dir)
     try:
         url = json.loads(path.read_bytes()).get("server", "")
@@ -135,8 +136,6 @@ def service() -> ServiceApi:
 
 
 def _stored(data_dir: Path) -> Target | None:
-    from taskengine.client.api import server_file
-
     path = server_file(data_dir)
     try:
         data = path.read_bytes()

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 
+from taskengine.lightpattern import pattern
+
 #: every byte that is harmless on a terminal: line ends, tabs, printable ASCII, and UTF-8 beyond it
 _HARMLESS = bytes({9, 10} | set(range(32, 127)) | set(range(128, 256)))
 
-_SEQUENCE = re.compile(
+_SEQUENCE = pattern(
     r"""
       \x1b\[ (?P<sgr>[0-9;:]*) m                      # colours: kept
     | (?:\x1b\[|\x9b) [0-?]* [ -/]* (?:[@-~]|$)       # every other control sequence
@@ -20,9 +22,9 @@ _SEQUENCE = re.compile(
 )
 
 
-_COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
+_COLOURS = pattern(rb"\x1b\[[0-9;:]*m")
 #: from a line's first colour to its end, where colours are taken back
-_COLOURED = re.compile(_COLOURS.pattern + rb"[^\n]*")
+_COLOURED = pattern(_COLOURS.pattern + rb"[^\n]*")
 
 
 def is_harmless(data: bytes) -> bool:

@@ -5,15 +5,15 @@ Pure. The list has the form that ACR Tasks prints, so that what reads theirs rea
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.registry.reference import ImageReference
 from taskengine.runs.event import plain
 from taskengine.runs.model import Dependency, DependencyType, ImageResult, RunRecord, StepRecord
 
-_NUMBER = re.compile(r"[-+.]?[0-9][0-9_.:+-]*(?:[eE][-+]?[0-9]+)?|0[xXoO][0-9a-fA-F]+")
+_NUMBER = pattern(r"[-+.]?[0-9][0-9_.:+-]*(?:[eE][-+]?[0-9]+)?|0[xXoO][0-9a-fA-F]+")
 _WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"])
 
 HEAD = "The following dependencies were found:"

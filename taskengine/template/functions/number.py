@@ -6,14 +6,15 @@ import math
 import re
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.template import gofmt
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.gofloat import to_int64
 from taskengine.template.literal import parse_float
 from taskengine.template.value import Int64, Slice, basic_kind, wrap_int64
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,40}\Z")
-_INFINITE = re.compile(r"([+-]?)inf(?:inity)?\Z", re.IGNORECASE)
+_WHOLE = pattern(r"[+-]?[0-9]{1,40}\Z")
+_INFINITE = pattern(r"([+-]?)inf(?:inity)?\Z", re.IGNORECASE)
 
 
 def _parse_int(text: str) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from taskengine.lightpattern import pattern
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import Slice, from_bytes, to_bytes
 
 _MAX_PATTERN = 10_000
-_ESCAPE = re.compile(r"\\Q(?s:.*?)(?:\\E|\Z)|\\(?s:.)")
+_ESCAPE = pattern(r"\\Q(?s:.*?)(?:\\E|\Z)|\\(?s:.)")
 
 
 @lru_cache(maxsize=64)
@@ -139,7 +139,7 @@ def _replaced(env: Env, compiled: Any, text: str, replacement: Any) -> str:
     return from_bytes(b"".join(out))
 
 
-_GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
+_GROUP = pattern(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
 def _template(text: str) -> list[bytes | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+from taskengine.lightpattern import pattern
 from taskengine.template import gofmt
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.quoting import quote
@@ -266,7 +267,7 @@ def env(_env: Env, _name: str) -> str:
     return ""
 
 
-_VARIABLE = re.compile(r"\$(?:[*#$@!?0-9-]|[A-Za-z0-9_]+|\{[*#$@!?0-9-]\}|\{[^}]*\})")
+_VARIABLE = pattern(r"\$(?:[*#$@!?0-9-]|[A-Za-z0-9_]+|\{[*#$@!?0-9-]\}|\{[^}]*\})")
 
 
 def expandenv(env: Env, text: str) -> str:

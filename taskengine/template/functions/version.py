@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from taskengine.lightclass import dataclass
+from taskengine.lightpattern import pattern
 from taskengine.template.budget import Env, FunctionError
 from taskengine.template.value import GoObject, Int64, wrap_int64
 
 _TAIL = r"(-([0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*))?(\+([0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*))?"
-_VERSION = re.compile(r"v?([0-9]+)(\.[0-9]+)?(\.[0-9]+)?" + _TAIL)
+_VERSION = pattern(r"v?([0-9]+)(\.[0-9]+)?(\.[0-9]+)?" + _TAIL)
 _LOOSE = r"v?([0-9|x|X|\*]+)(\.[0-9|x|X|\*]+)?(\.[0-9|x|X|\*]+)?" + _TAIL
-_CONSTRAINT = re.compile(rf"\s*(=>|>=|=<|<=|!=|~>|=|>|<|~|\^|)\s*({_LOOSE})\s*", re.ASCII)
-_RANGE = re.compile(rf"\s*({_LOOSE})\s+-\s+({_LOOSE})\s*", re.ASCII)
-_DOTTED = re.compile(r"[0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*")
+_CONSTRAINT = pattern(rf"\s*(=>|>=|=<|<=|!=|~>|=|>|<|~|\^|)\s*({_LOOSE})\s*", re.ASCII)
+_RANGE = pattern(rf"\s*({_LOOSE})\s+-\s+({_LOOSE})\s*", re.ASCII)
+_DOTTED = pattern(r"[0-9A-Za-z\-]+(\.[0-9A-Za-z\-]+)*")
 _WILD = frozenset("xX*")
 
 

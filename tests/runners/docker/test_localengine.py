@@ -296,3 +296,56 @@ def test_it_offers_every_call_that_runs_make() -> None:
     wanted = {name for name in vars(Engine) if not name.startswith("_")}
 
     assert wanted <= set(dir(LocalEngine)) | {"base_url"}
+
+
+def test_a_build_and_its_push_ask_the_engine_no_more_than_they_need(engine: Any, tmp_path: Path) -> None:
+    """Every question costs a millisecond, /version and /info many: the engine starts programs to answer them."""
+    (tmp_path / "Dockerfile").write_text("FROM busybox:1\nCOPY Dockerfile /\n")
+    script = """
+import re, sys
+from runners.docker import http1
+asked = []
+def note(method, target):
+    asked.append(method + " " + re.sub(r"sha256:[0-9a-f]+", "ID", re.sub(r"^/v[0-9.]+", "", target)))
+request, begin = http1.Http1.request, http1.Http1.begin
+http1.Http1.request = lambda self, method, target, **k: (note(method, target), request(self, method, target, **k))[1]
+http1.Http1.begin = lambda self, target, **k: (note("GET", target), begin(self, target, **k))[1]
+from taskengine.cli.entry import main
+assert main(sys.argv[1:]) == 0
+print(*asked, sep="\\n")
+"""
+    name = f"{engine.registry}/counted:1"
+    line = [sys.executable, "-c", script, "build", "-q", "-t", name, str(tmp_path)]
+    for _ in range(2):
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, **engine.env})
+        assert done.returncode == 0, done.stderr
+
+    asked = done.stdout.splitlines()
+    assert asked == [
+        "GET /_ping",
+        "GET /version",
+        f"GET /images/{name}/json",  # which base the last image was labelled with
+        "GET /images/docker.io/library/busybox:1/json",  # the digest of the base, where it tells none
+        "GET /images/docker.io/library/busybox:1/json",  # what the build stood on
+        "GET /images/ID/json",  # what was built
+        f"GET /images/{name}/json",  # what is to be pushed
+        f"GET /distribution/{name}/json",  # whether it is there
+        "GET /_ping",  # whether the engine answers to the end
+    ]
+
+
+def test_what_was_asked_ahead_is_there_when_it_is_wanted(peer: Peer, api: LocalEngine) -> None:
+    peer.answers = [said(b'{"Os": "linux"}'), said(b'{"Os": "other"}')]
+
+    api.expect_version()
+
+    assert api.version() == {"Os": "linux"}
+    assert api.version() == {"Os": "other"}
+
+
+def test_what_was_asked_ahead_and_went_wrong_is_asked_again(peer: Peer, api: LocalEngine) -> None:
+    peer.answers = [lambda connection: connection.close(), said(b'{"Os": "linux"}')]
+
+    api.expect_version()
+
+    assert api.version() == {"Os": "linux"}
