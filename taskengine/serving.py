@@ -101,15 +101,19 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
         _first_token(services, options, address, say)
         worker = _worker(options, services, using, inner, say)
         stack.enter_context(said)
-        poller = GitPoller(services, lambda logins: access_of(using.environ, files=False, logins=logins))
+        poller = stack.enter_context(
+            contextlib.closing(GitPoller(services, lambda logins: access_of(using.environ, files=False, logins=logins)))
+        )
+        forge_hooks = stack.enter_context(contextlib.closing(ForgeHooks(services)))
+        commit_statuses = stack.enter_context(contextlib.closing(CommitStatuses(services)))
         triggering = (
             Duty("events", 0.5, lambda: process_due(services), topic=TOPIC),
             Duty("refusals", 5.0, refusals.flush),
             Duty("timers", 5.0, Timers(services).tick),
             Duty("waves", 0.5, lambda: keep(services), topic="waves"),  # at once again while there is more to queue
-            Duty("poll git", 5.0, poller.tick, first=2.0),
-            Duty("forge hooks", 5.0, ForgeHooks(services).tick, first=1.0),
-            Duty("commit statuses", 1.0, CommitStatuses(services).tick),
+            Duty("poll git", 2.0, poller.tick, first=1.0),
+            Duty("forge hooks", 5.0, forge_hooks.tick, first=1.0),
+            Duty("commit statuses", 1.0, commit_statuses.tick),
         )
         stack.enter_context(Duties(services, *triggering, *watching.duties))
         stack.callback(watching.stop)  # before the duties' end, which waits for what they do
@@ -167,11 +171,11 @@ def take_deliveries(app: FastAPI, services: Services, refusals: Refusals | None 
     arrivals: Gatherer[Arrived, Received] = Gatherer(lambda batch: receive_all(services, batch, refusals), writer)
 
     async def deliver(request: Request) -> JSONResponse:
-        body = await intake.read(request.stream())
         names = request.path_params
-        number, new = await arrivals.do(
-            Arrived(forge=names["forge"], task=names["task"], headers=dict(request.headers), body=body)
-        )
+        async with intake.body(request.stream()) as body:
+            number, new = await arrivals.do(
+                Arrived(forge=names["forge"], task=names["task"], headers=dict(request.headers), body=body)
+            )
         return JSONResponse({"event": number, "new": new}, status_code=202 if new else 200)
 
     app.add_route("/hooks/{forge}/{task}", deliver, methods=["POST"], include_in_schema=False)

@@ -7,14 +7,12 @@ it at a time. The token is that of the task's trigger, and goes to the host that
 from __future__ import annotations
 
 import logging
-import secrets as random
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 
 from taskengine.errors import InvalidInput, NotFound, TaskEngineError
 from taskengine.service.services import Services
-from taskengine.service.store import duties, secrets, statuses, tasks
+from taskengine.service.store import secrets, statuses, tasks
 from taskengine.service.store.statuses import CommitStatus
 from triggers.forgehooks import reach_of
 from triggers.forges import api_of
@@ -22,10 +20,9 @@ from triggers.forges.model import Gone, Refused, StatusWanted, Told
 from triggers.forges.place import Place, place_of
 from triggers.forges.speak import carry
 from triggers.sourcetoken import SourceToken, tokens_of
+from triggers.turn import Turn
 
 _log = logging.getLogger("triggers.commitstatus")
-_DUTY = "commit statuses"
-_TERM = timedelta(minutes=2)
 _AT_ONCE = 4
 
 
@@ -34,14 +31,17 @@ class CommitStatuses:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._holder = random.token_hex(8)
+        self._turn = Turn(services, "commit statuses")
+
+    def close(self) -> None:
+        """Let another service do it; after the last tick."""
+        self._turn.give_back()
 
     def tick(self, *, most: int = 40) -> int:
         """Tells what is due, if this service is the one that does. Returns how many attempts it made."""
         services = self._services
         now = services.now()
-        take = partial(duties.take, name=_DUTY, holder=self._holder, now=now, term=_TERM)
-        if not services.database.transact(take):
+        if not self._turn.mine():
             return 0
         found = services.database.transact(lambda conn: statuses.due(conn, now=now, most=most))
         by_host: dict[str, list[CommitStatus]] = {}

@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import secrets as random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 
 from taskengine.errors import InvalidInput, TaskEngineError
 from taskengine.service.model import Task
 from taskengine.service.outgoing import Reach
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, duties, forgehooks, secrets, tasks
+from taskengine.service.store import Connection, forgehooks, secrets, tasks
 from taskengine.service.store.forgehooks import ForgeHook
 from triggers.forges import api_of
 from triggers.forges.model import Gone, HookWanted
@@ -27,10 +25,9 @@ from triggers.forges.place import place_of
 from triggers.forges.speak import carry
 from triggers.sourcecontrol.address import canonical
 from triggers.sourcetoken import SourceToken, tokens_of
+from triggers.turn import Turn
 
 _log = logging.getLogger("triggers.forgehooks")
-_DUTY = "forge hooks"
-_TERM = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,29 +91,28 @@ class ForgeHooks:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._holder = random.token_hex(8)
+        self._turn = Turn(services, "forge hooks")
         self._mark: object = None
 
     def tick(self, *, most: int = 20) -> int:
         """Makes, changes and removes what is due, if this service is the one that does. Returns how many attempts it
         made."""
         services = self._services
-        if not services.settings.public_url or not services.settings.make_forge_hooks or not self._mine():
+        if not services.settings.public_url or not services.settings.make_forge_hooks or not self._turn.mine():
             return 0
         self._reconcile()
         made = 0
         while made < most:
             found = services.database.transact(lambda conn: forgehooks.due(conn, now=services.now(), most=1))
-            if not found or not self._mine():
+            if not found or not self._turn.mine():
                 break
             self._attempt(found[0])
             made += 1
         return made
 
-    def _mine(self) -> bool:
-        now = self._services.now()
-        take: Callable[[Connection], bool] = partial(duties.take, name=_DUTY, holder=self._holder, now=now, term=_TERM)
-        return self._services.database.transact(take)
+    def close(self) -> None:
+        """Let another service do it; after the last tick."""
+        self._turn.give_back()
 
     def _reconcile(self) -> None:
         """Write down what is to be there, when a task has changed."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets as random
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from taskengine.context.access import login_for
 from taskengine.context.heads import Change, describe, list_heads, moved
@@ -22,17 +21,16 @@ from taskengine.errors import Interrupted, InvalidInput, TaskEngineError
 from taskengine.runner import Cancel
 from taskengine.service.model import Task
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, duties, heads, ledger, secrets, tasks
+from taskengine.service.store import Connection, heads, ledger, secrets, tasks
 from taskengine.service.store.heads import Repository
 from triggers.gitplan import Budget, Watched, after_check, after_failure, is_due, watched
 from triggers.processor import key_of
 from triggers.sourcecontrol import FORGES
 from triggers.sourcecontrol.polled import SOURCE, body, probe
 from triggers.sourcetoken import tokens_of
+from triggers.turn import Turn
 
 _log = logging.getLogger("triggers.gitpoll")
-_DUTY = "poll git"
-_TERM = timedelta(minutes=2)
 #: hosts that are asked at the same time
 _AT_ONCE = 8
 #: refs of one repository that are told of in one turn; the others follow in the next
@@ -50,7 +48,7 @@ class GitPoller:
     def __init__(self, services: Services, asking: Asking) -> None:
         self._services = services
         self._asking = asking
-        self._holder = random.token_hex(8)
+        self._turn = Turn(services, "poll git")
         self._stop = Cancel()
         self._budget = Budget(services.settings.git_polls_per_minute)
         self._mark: object = None
@@ -60,10 +58,14 @@ class GitPoller:
         """Ask nothing more; what is being asked ends at once."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Let another service ask; after the last tick."""
+        self._turn.give_back()
+
     def tick(self) -> int:
         """Asks what is due, if this service is the one that does. Returns how many repositories it asked."""
         services = self._services
-        if not services.settings.git_poll_seconds or not self._mine():
+        if not services.settings.git_poll_seconds or not self._turn.mine():
             return 0
         self._refresh()
         now = services.now()
@@ -80,12 +82,6 @@ class GitPoller:
                 for job in [pool.submit(self._ask_host, ones) for ones in by_host.values()]:
                     job.result()
         return sum(len(ones) for ones in by_host.values())
-
-    def _mine(self) -> bool:
-        now = self._services.now()
-        return self._services.database.transact(
-            lambda conn: duties.take(conn, _DUTY, self._holder, now=now, term=_TERM)
-        )
 
     def _refresh(self) -> None:
         """Plan anew when a task has changed."""
@@ -114,7 +110,7 @@ class GitPoller:
 
     def _ask_host(self, ones: list[Watched]) -> None:
         for one in ones:
-            if self._stop.is_set or not self._mine():
+            if self._stop.is_set or not self._turn.mine():
                 return
             try:
                 self.check(one)

@@ -93,7 +93,7 @@ def _checked(
     if not why and signed is not None and abs(now.timestamp() - signed) > FRESH:
         why = f"its signature is of another time than now (more than {FRESH // 60} minutes away)"
     if why:
-        _log.warning("refused a delivery of %s for %r: %s", one.forge, one.task[:50], why)
+        _log.debug("refused a delivery of %s for %r: %s", one.forge, one.task[:50], why)
         if refusals is not None:
             refusals.note(one.forge, one.task, why, {key: value[:100] for key, value in kept.items()})
         return Unauthorized(

@@ -6,6 +6,7 @@ ledger gets one row for a source and a task, of which it keeps a bounded number.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from taskengine.service.services import Services
 from taskengine.service.store import Connection, ledger
 
 _MOST = 100
+_log = logging.getLogger("triggers.refusals")
 
 
 @dataclass
@@ -56,4 +58,6 @@ class Refusals:
                 )
 
         self._services.database.transact(work)
+        for (source, task), count in counts.items():
+            _log.warning("refused %d deliveries of %s for %r: %s", count.times, source, task[:50], count.why)
         return len(counts)

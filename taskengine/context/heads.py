@@ -76,7 +76,7 @@ def describe(
     with tempfile.TemporaryDirectory(prefix="acr-task-heads-") as folder:
         git = command_for(context, Path(folder), access, limits, deadline)
         try:
-            git.run("init", "--quiet", "--bare", "--template=")
+            git.run("init", "--quiet", "--template=")
             git.run("config", "remote.origin.url", context.url)
             _fetch(git, commit, ref)
             said = git.run("log", "-1", "--no-show-signature", "--format=%an%x00%ae%x00%B", commit)

@@ -207,12 +207,17 @@ def test_bodies_share_a_bounded_memory() -> None:
 
     async def read() -> None:
         intake = Intake(small=10, most=20)
-        assert len(await intake.read(chunks(10, 20))) == 30
-        with pytest.raises(Unreachable, match="too much"):
-            await intake.read(chunks(10, 20, 1))
-        assert len(await intake.read(chunks(30))) == 30  # what was refused holds nothing
+        async with intake.body(chunks(10, 15)) as held:
+            assert len(held) == 25
+            async with intake.body(chunks(10, 5)), intake.body(chunks(10)):
+                with pytest.raises(Unreachable, match="too much"):
+                    async with intake.body(chunks(5, 6)):
+                        pass
+        async with intake.body(chunks(30)) as held:  # what was refused, and what is done, holds nothing
+            assert len(held) == 30
         with pytest.raises(Unreachable, match="not there within"):
-            await Intake(seconds=0).read(slow())
+            async with Intake(seconds=0).body(slow()):
+                pass
 
     asyncio.run(read())
 

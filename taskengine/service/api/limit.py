@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from taskengine.errors import Unreachable
@@ -52,28 +53,30 @@ class BodyLimit:
 
 
 class Intake:
-    """Reads the bodies of callers whom nobody has checked yet. Those of more than `small` bytes share `most` bytes of
-    memory, so that strangers cannot fill it; each has to be there within `seconds`."""
+    """Reads the bodies of callers whom nobody has checked yet. What is more than `small` bytes of each shares `most`
+    bytes of memory, until its caller is answered, so that strangers cannot fill it; each body has to be there within
+    `seconds`."""
 
-    def __init__(self, *, small: int = 1 << 20, most: int = 128 << 20, seconds: float = 60.0) -> None:
+    def __init__(self, *, small: int = 64 << 10, most: int = 128 << 20, seconds: float = 60.0) -> None:
         self._small = small
         self._left = most
         self._seconds = seconds
 
-    async def read(self, chunks: AsyncIterator[bytes]) -> bytes:
+    @asynccontextmanager
+    async def body(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Raises Unreachable when it takes too long, or there is no room for it now."""
-        body = bytearray()
+        found = bytearray()
         taken = 0
         try:
             async with asyncio.timeout(self._seconds):
                 async for chunk in chunks:
-                    body += chunk
-                    need = max(0, len(body) - self._small) - taken
+                    found += chunk
+                    need = max(0, len(found) - self._small) - taken
                     if need > self._left:
                         raise Unreachable("too much is being sent here at once", hint="send it again later")
                     self._left -= need
                     taken += need
-            return bytes(body)
+            yield bytes(found)
         except TimeoutError:
             raise Unreachable(f"the body was not there within {self._seconds:g} s", hint="send it again") from None
         finally:

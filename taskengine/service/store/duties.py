@@ -10,6 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from taskengine.service.store.tables import duties
 
 
+def release(conn: Connection, name: str, holder: str) -> None:
+    """The duty is nobody's from now on, if it was `holder`'s."""
+    conn.execute(duties.delete().where(duties.c.name == name, duties.c.holder == holder))
+
+
 def take(conn: Connection, name: str, holder: str, *, now: datetime, term: timedelta) -> bool:
     """Whether the duty is `holder`'s until `now + term`: it was its own before, or nobody's, or its holder is silent.
     One that ends far beyond a term is of a clock that went wrong, and nobody's."""

@@ -92,6 +92,8 @@ tasks = Table(
     Column("owner", String(200), nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
+    # whether any task has changed is asked every few seconds, and is told by this alone
+    Index("ix_tasks_updated_revision", "updated", "revision"),
 )  # fmt: skip
 
 # values that are never shown again: of tasks, of runs that wait, of outgoing webhooks; `kind` and `owner` say whose

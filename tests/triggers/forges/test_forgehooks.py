@@ -231,6 +231,9 @@ def test_of_two_services_one_makes_webhooks(world: World, github: Fake) -> None:
     world.change(github, "commit", "pullrequest")
     assert other.tick() == 1
     assert world.duty.tick() == 0
+    other.close()  # in order: nobody has to wait
+    world.change(github, "commit")
+    assert world.duty.tick() == 1
 
 
 def test_tokens_are_sealed(world: World, github: Fake, tmp_path: Path) -> None:
