@@ -80,12 +80,12 @@ class Watching:
         hook = RegistryHook(self._services, given=self._given, refusals=refusals)
 
         async def deliver(request: Request) -> JSONResponse:
-            body = await intake.read(request.stream())
             query = request.query_params
-            found = await run_in_threadpool(
-                hook.receive, request.path_params["product"], dict(request.headers), body,
-                token=query.get("token", ""), registry=query.get("registry", ""),
-            )  # fmt: skip
+            async with intake.body(request.stream()) as body:
+                found = await run_in_threadpool(
+                    hook.receive, request.path_params["product"], dict(request.headers), body,
+                    token=query.get("token", ""), registry=query.get("registry", ""),
+                )  # fmt: skip
             return JSONResponse(
                 {"event": found.event or None, "new": found.new}, status_code=202 if found.new else 200
             )  # fmt: skip
