@@ -98,6 +98,7 @@ _TITLES = {
     "runs": "Runs",
     "events": "Events",
     "waves": "Waves of rebuilds",
+    "watches": "Watched images",
     "uploads": "Routes of uploads",
     "tokens": "Tokens",
     "workers": "Workers",

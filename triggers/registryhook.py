@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets as random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +17,8 @@ from taskengine.errors import InvalidInput
 from taskengine.registry.config import is_host
 from taskengine.service.refusal import Unauthorized
 from taskengine.service.services import Services
-from taskengine.service.store import Connection, ledger, secrets, watches
+from taskengine.service.store import Connection, ledger, watches
+from taskengine.service.watches import hook_token
 from triggers.imagegraph import named
 from triggers.imagewatch import TOPIC
 from triggers.refusals import Refusals
@@ -26,8 +26,6 @@ from triggers.registries.model import Delivery, ImagePushed, Product, Reading, U
 from triggers.registries.receive import product, read, verify
 
 _log = logging.getLogger("triggers.registryhook")
-#: where the hook's token is kept
-KIND, OWNER, NAME = "service", "registry hook", "token"
 #: what of a delivery's headers is kept: never what proves whom it is from
 _KEPT = (
     "content-type", "user-agent", "x-github-event", "x-github-delivery", "ce-type", "ce-id", "ce-time", "ce-source",
@@ -86,7 +84,7 @@ class RegistryHook:
 
     def _check(self, kind: Product, delivery: Delivery, kept: Mapping[str, str]) -> None:
         try:
-            verify(kind, delivery, self._given or stored_token(self._services))
+            verify(kind, delivery, self._given or hook_token(self._services))
         except Untrusted as error:
             _log.warning("refused a notification of %s: %s", kind.value, error.message)
             if self._refusals is not None:
@@ -111,24 +109,6 @@ def process(services: Services, event: ledger.Event) -> None:
 
     services.database.transact(work)
     services.bell.tell(TOPIC)
-
-
-def new_token(services: Services, note: Callable[[Connection], None]) -> str:
-    """A token in place of the stored one; `note` says so in the audit log, in the same transaction."""
-    token = random.token_urlsafe(32)
-
-    def work(conn: Connection) -> None:
-        secrets.put(conn, services.box, KIND, OWNER, {NAME: token}, now=services.now(), replace=True)
-        note(conn)
-
-    services.database.transact(work)
-    return token
-
-
-def stored_token(services: Services) -> str:
-    """Empty for none."""
-    with services.database.read() as conn:
-        return secrets.get(conn, services.box, KIND, OWNER).get(NAME, "")
 
 
 def _look_into(conn: Connection, event: int, reading: Reading, now: datetime) -> None:

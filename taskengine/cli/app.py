@@ -24,6 +24,7 @@ TABLE = {
     "worker": ("taskengine.cli.worker:worker", "Take runs from a service and carry them out here."),
     "task": ("taskengine.cli.server.stored:task", "Store tasks on a server, run them, and look at their runs."),
     "events": ("taskengine.cli.server.event:events", "See what asked a server for runs, and what became of it."),
+    "watches": ("taskengine.cli.server.watch:watches", "See which images a server watches, and what it knows of them."),
     "waves": ("taskengine.cli.server.wave:waves", "See what a changed image has rebuilt on a server."),
     "explain": ("taskengine.cli.server.explain:explain", "Say why a server queued a run."),
     "token": ("taskengine.cli.server.token:token", "Make, list and revoke the tokens of a server."),

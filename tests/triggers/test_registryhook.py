@@ -18,7 +18,6 @@ from taskengine.wiring import read_settings
 from tests.service.api.support import Api
 from triggers.processor import process_due
 from triggers.refusals import Refusals
-from triggers.registryhook import new_token
 
 TOKEN = "t0ken-of-the-hook"
 BASE = "registry.example.com/base:1"
@@ -138,9 +137,9 @@ def test_without_any_token_nobody_is_believed_and_a_new_one_goes_in_place_of_the
     door = Door(tmp_path)
     try:
         assert door.send(push(), token="").status_code == 401
-        first = new_token(door.services, lambda _: None)
+        first = door.admin.post("/watches/token").json()["token"]
         assert door.send(push(), token=first).status_code == 202
-        second = new_token(door.services, lambda _: None)
+        second = door.admin.post("/watches/token").json()["token"]
         assert door.send(push(number="e2"), token=first).status_code == 401
         assert door.send(push(number="e2"), token=second).status_code == 202
         with door.services.database.read() as conn:

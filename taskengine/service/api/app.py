@@ -21,6 +21,7 @@ from taskengine.service.api import (
     system,
     tasks,
     uploads,
+    watches,
     waves,
     why,
 )
@@ -34,8 +35,8 @@ from taskengine.service.store.counts import Counts, count
 
 #: all routes stand in one of them
 ROUTERS: tuple[APIRouter, ...] = (
-    tasks.router, sources.router, runs.router, logs.router, events.router, why.router, waves.router, uploads.router,
-    admin.router, protocol.router, system.router,
+    tasks.router, sources.router, runs.router, logs.router, events.router, why.router, watches.router, waves.router,
+    uploads.router, admin.router, protocol.router, system.router,
 )  # fmt: skip
 _FEED = re.compile(rf"{V1}/workers/[^/]+/runs/[^/]+/feed")
 _LARGEST_FEED = 80 << 20  # the largest event, and some

@@ -6,7 +6,7 @@ the first, and its transaction is where the news goes into the ledger. Must not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from taskengine.service.model import Document
 from taskengine.service.store.rows import clean
 from taskengine.service.store.tables import task_images, task_scans, watches
 from taskengine.service.store.taskimages import Relation
+from taskengine.service.store.tasks import matches
 
 #: what may come of a notice
 NOT_WATCHED, KNOWN, ASKED = "no task watches it", "it is known already", "its registry is asked at once"
@@ -60,7 +61,7 @@ def get(conn: Connection, image: str) -> Watch:
     """Raises NotFound."""
     row = conn.execute(_counted().where(watches.c.image == image)).first()
     if row is None:
-        raise NotFound(f"no task watches {image[:200]}", hint="acr-task watches shows the names")
+        raise NotFound(f"no task watches {image[:200]}", hint="acr-task watches list shows the names")
     return _watch(row)
 
 
@@ -107,10 +108,15 @@ def prune(conn: Connection) -> int:
 
 
 def page(
-    conn: Connection, *, top: int = 15, cursor: str | None = None, failing: bool = False
-) -> tuple[list[Watch], str | None]:
-    """By name, and the cursor of the next page. With `failing` only those whose last check failed."""
-    statement = _counted().where(_is_used()).order_by(watches.c.image).limit(top + 1)
+    conn: Connection, *, top: int = 15, cursor: str | None = None, failing: bool = False, task: str | None = None,
+    scopes: Sequence[str] = (),
+) -> tuple[list[Watch], str | None]:  # fmt: skip
+    """By name, and the cursor of the next page. With `failing` only those whose last check failed. `task`, and the
+    patterns of `scopes`, leave those that such a task stands on; only these tasks are counted then."""
+    only = () if task is None else (task_images.c.task == task,)
+    if scopes:
+        only = (*only, matches(conn, task_images.c.task, scopes))
+    statement = _counted(*only).where(_is_used(*only)).order_by(watches.c.image).limit(top + 1)
     if failing:
         statement = statement.where(watches.c.failures > 0)
     if cursor:
@@ -133,17 +139,17 @@ def of_images(conn: Connection, images: Iterable[str]) -> dict[str, Watch]:
     return {row.image: _watch(row) for row in conn.execute(statement)}
 
 
-def _is_used() -> Any:
-    on = and_(task_scans.c.task == task_images.c.task, task_scans.c.watching)
-    mine = (task_images.c.image == watches.c.image, task_images.c.relation == Relation.USES.value)
-    return exists(select(1).select_from(task_images.join(task_scans, on)).where(*mine))
+def _is_used(*only: Any) -> Any:
+    return exists(select(1).select_from(_USES).where(*_MINE, *only))
 
 
-def _counted() -> Select[Any]:
-    on = and_(task_scans.c.task == task_images.c.task, task_scans.c.watching)
-    mine = (task_images.c.image == watches.c.image, task_images.c.relation == Relation.USES.value)
-    number = select(func.count(task_images.c.task.distinct())).select_from(task_images.join(task_scans, on))
-    return select(watches, number.where(*mine).correlate(watches).scalar_subquery().label("tasks"))
+def _counted(*only: Any) -> Select[Any]:
+    number = select(func.count(task_images.c.task.distinct())).select_from(_USES).where(*_MINE, *only)
+    return select(watches, number.correlate(watches).scalar_subquery().label("tasks"))
+
+
+_USES = task_images.join(task_scans, and_(task_scans.c.task == task_images.c.task, task_scans.c.watching))
+_MINE = (task_images.c.image == watches.c.image, task_images.c.relation == Relation.USES.value)
 
 
 def _begins(registry: str) -> str:
