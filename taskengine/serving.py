@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from triggers.refusals import Refusals
 
 Say = Callable[[str], None]
+#: seconds until a signal is heard at the latest
+_TURN = 0.5
 #: seconds for what comes after the grace: the worker's and the web server's last answers, and duties that end
 _LAST_THINGS = 60
 
@@ -123,7 +125,7 @@ def serve(options: ServeOptions, using: Settings, say: Say) -> int:
             if worker is not None:
                 worker.start()
             supervisor.ready(f"serving {address}")
-            said.asked.wait()
+            said.wait()
             broken = web.died
             if broken:
                 say(f"the web server broke: {broken}")
@@ -198,6 +200,12 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def wait(self) -> None:
+        """Until the first signal. In short turns: a signal that reaches another thread does not wake this one, and only
+        this one runs handlers."""
+        while not self.asked.wait(_TURN):
+            pass
 
     def _note(self, *_: object) -> None:
         if self.asked.is_set():

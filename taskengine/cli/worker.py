@@ -17,6 +17,8 @@ DISK = "The disk"
 
 #: seconds for what comes after the grace: threads that end, and the last answers
 _LAST_THINGS = 45
+#: seconds until a signal is heard at the latest
+_TURN = 0.5
 
 
 @click.command(
@@ -210,12 +212,16 @@ def _work(loop: WorkerLoop, grace: float, supervisor: Supervisor) -> int:
     thread = threading.Thread(target=run, name="worker", daemon=True)
     supervisor.ready("starting")  # whether it may take runs is a matter of service and engine, and may change
     thread.start()
-    told.wait()
+    # in short turns: a signal that reaches another thread does not wake this one, and only this one runs handlers
+    while not told.wait(_TURN):
+        pass
     told.clear()
     supervisor.stopping(grace + _LAST_THINGS)
     if thread.is_alive():
         loop.drain()
-        told.wait(grace)  # for the end of what runs, or another signal
+        left = grace  # for the end of what runs, or another signal
+        while left > 0 and not told.wait(min(_TURN, left)):
+            left -= _TURN
         if thread.is_alive():
             print("leaving what runs to the next start of this worker", file=sys.stderr, flush=True)
             loop.leave()
