@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from taskengine.givensecret import given_secret
 from taskengine.service.duty import Duty
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Watching:
         self._services = services
         self._using = replace(using, data_dir=services.data)
         self._stopped = Cancel()
-        self._given = using.environ.get(HOOK_TOKEN, "")
+        self._given = given_secret(using.environ, HOOK_TOKEN)
         self._client = wiring.registry_client(using)
         self._logins = TaskLogins(services, self._connect)
         self._watch = ImageWatch(services, self._client, rules_of(services.settings), others=self._logins, count=count)

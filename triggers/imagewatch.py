@@ -30,7 +30,7 @@ from triggers.watchplan import Rules, WatchedImage, plan
 _log = logging.getLogger("triggers.imagewatch")
 #: told when an image may be due
 TOPIC = "watches"
-_TERM = timedelta(minutes=2)
+_TERM = timedelta(seconds=15)  # another service goes on so soon after one that was killed
 _AT_ONCE = 8  # registries that are asked at the same time
 _BATCH = 50  # images of one registry before its turn is over, so that what is told of meanwhile does not wait long
 _LOOKED_AT = 1000

@@ -38,7 +38,7 @@ from triggers.standing import Known, is_watching, rows, tells_of_task, watch_of
 from triggers.taskimages import foreseen
 
 _log = logging.getLogger("triggers.taskscan")
-_TERM = timedelta(minutes=5)
+_TERM = timedelta(seconds=15)  # another service goes on so soon after one that was killed; two do no harm
 _AT_ONCE = 4
 _RECORDS = 10  # of a task's newest runs that are read
 _BACK_OFF = timedelta(minutes=5)

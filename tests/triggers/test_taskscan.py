@@ -15,14 +15,16 @@ from taskengine.context.source import UrlLogin
 from taskengine.errors import InvalidInput, Unreachable
 from taskengine.service.model import Role
 from taskengine.service.settings import ServerSettings
-from taskengine.service.store import taskimages
+from taskengine.service.store import ledger, taskimages, watches
 from taskengine.service.store.taskimages import Scan
 from tests.service.api.support import Api, Hand, ended, inline
+from triggers import imageevent
 from triggers.answers import Answers
+from triggers.imageevent import ImageEvent
 from triggers.taskimages import stored_graph
 from triggers.taskscan import TaskScan
 
-A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 GIT = "https://git.example.com/team/app.git#main"
 BASE = "docker.io/library/alpine:3"
 ON = {"trigger": {"baseImageTrigger": {"name": "base"}}}
@@ -344,3 +346,49 @@ def test_the_graph_of_all_tasks_is_shown_with_what_is_not_known_yet(api: Api, re
     assert not found["late"]["watching"]
     bound = api.caller(Role.READER, name="bound", scopes=("late",))
     assert [one["name"] for one in bound.get("/graph").json()["tasks"]] == ["late"]
+
+
+def test_a_run_that_used_an_older_image_than_is_known_by_its_end_is_told_of_once(
+    api: Api, repository: Repository
+) -> None:
+    create(api, docker())
+    scan = TaskScan(api.services, repository.fetch)
+    scan.tick()
+    saw(api, C)
+    run(api, dependency(BASE, digest=A))
+    scan.tick()
+    (event,) = image_events(api)
+    assert (event.image, event.before, event.after.digest) == (BASE, None, C)
+    run(api, dependency(BASE, digest=A))  # a worker with an old copy
+    scan.tick()
+    assert len(image_events(api)) == 1
+
+
+def test_a_run_that_used_what_is_known_and_one_beside_another_are_no_event(api: Api, repository: Repository) -> None:
+    create(api, docker())
+    scan = TaskScan(api.services, repository.fetch)
+    scan.tick()
+    saw(api, A)
+    run(api, dependency(BASE, digest=A))
+    scan.tick()
+    assert image_events(api) == []
+    saw(api, C)
+    run(api, dependency(BASE, digest=B))
+    assert api.admin.post("/tasks/app/runs", {}).status_code in (200, 201, 202)
+    scan.tick()
+    assert image_events(api) == []  # the run that waits may use the new one, and its end leads here again
+
+
+def saw(api: Api, digest: str) -> None:
+    with api.services.database.write() as conn:
+        now = api.services.now()
+        watches.settle(
+            conn, watches.get(conn, BASE), seen={"digest": digest, "platforms": {}}, checked=now, changed=now,
+            next_at=now, failures=0, error="",
+        )  # fmt: skip
+
+
+def image_events(api: Api) -> list[ImageEvent]:
+    with api.services.database.read() as conn:
+        found, _ = ledger.page(conn, ledger.Wanted(source=imageevent.POLL), top=100)
+        return [imageevent.read(ledger.get(conn, one.number)) for one in found]

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import Connection, text
 
 from taskengine.errors import NotFound
+from taskengine.runs.feed import event_frame
 from taskengine.service.model import RunRequest, RunType
 from taskengine.service.store import migrate, queue, taskimages, tasks, watches
 from taskengine.service.store.database import Database
 from taskengine.service.store.feeds import Feeds
 from taskengine.service.store.signals import Signals
 from taskengine.service.store.taskimages import Relation, TaskImage
-from tests.service.support import AT, BOX, finished, later, lease, worker
+from tests.service.support import AT, BOX, enqueue, finished, later, lease, worker
 
 ALPINE = "docker.io/library/alpine:3"
 APP = "registry.example.com/app:1"
@@ -92,6 +93,44 @@ def test_the_end_of_a_run_lets_its_task_be_looked_at_again(database: Database, t
     feeds.append("w1", run.id, held.run.epoch, 0, finished(run.id), now=later(9))
     with database.read() as conn:
         assert [scan.task for scan in taskimages.due(conn, now=later(9))] == ["web"]
+
+
+def test_what_a_run_pushes_is_due_at_once_for_those_who_stand_on_it(database: Database, tmp_path: Any) -> None:
+    with database.write() as conn:
+        make(conn, "web", uses("web", APP))
+        watches.settle(
+            conn, watches.get(conn, APP), seen={"digest": "sha256:a", "platforms": {}}, checked=AT, changed=AT,
+            next_at=later(600), failures=0, error="",
+        )  # fmt: skip
+        run = enqueue(conn)
+        worker(conn)
+        held = lease(conn)
+    feeds = Feeds(database, tmp_path, Signals())
+    new = {"reference": APP, "digest": f"sha256:{'b' * 64}", "pushed": True}
+    kept = {"reference": APP, "digest": f"sha256:{'c' * 64}", "pushed": False}
+    size = feeds.append("w1", run.id, held.run.epoch, 0, image_event(kept), now=later(1))
+    with database.read() as conn:
+        assert watches.due(conn, now=later(1)) == []  # it stayed on the worker
+    size = feeds.append("w1", run.id, held.run.epoch, size, image_event(new), now=later(2))
+    with database.read() as conn:
+        (due,) = watches.due(conn, now=later(2))
+        assert due.told_by == {"kind": "own", "run": run.id}
+    with database.write() as conn:
+        _settle_app(conn, f"sha256:{'b' * 64}", later(3))
+    feeds.append("w1", run.id, held.run.epoch, size, finished(run.id, images=[new]), now=later(4))
+    with database.read() as conn:
+        assert watches.due(conn, now=later(4)) == []  # told before
+
+
+def image_event(image: dict[str, Any]) -> bytes:
+    return event_frame(AT, {"event": "image", "step": "b", "image": image})
+
+
+def _settle_app(conn: Connection, digest: str, now: datetime) -> None:
+    watches.settle(
+        conn, watches.get(conn, APP), seen={"digest": digest, "platforms": {}}, checked=now, changed=now,
+        next_at=later(600), failures=0, error="",
+    )  # fmt: skip
 
 
 def test_a_task_that_goes_takes_along_what_it_stood_on(database: Database) -> None:
