@@ -50,10 +50,11 @@ class Watching:
         self._given = given_secret(using.environ, HOOK_TOKEN)
         self._client = wiring.registry_client(using)
         self._logins = TaskLogins(services, self._connect)
-        self._watch = ImageWatch(services, self._client, rules_of(services.settings), others=self._logins, count=count)
+        ours = self._client.bound(cancel=self._stopped)
+        self._watch = ImageWatch(services, ours, rules_of(services.settings), others=self._logins, count=count)
         scan = TaskScan(services, self._fetch if services.settings.scan_contexts else None)
         self.duties = (
-            Duty("task images", 0.5, scan.tick),
+            Duty("task images", 0.5, scan.tick, topic="task images"),  # at once again while there is more to look at
             Duty("images", 0.5, self._watch.tick, first=1.0, topic=TOPIC),
         )
 
@@ -98,8 +99,10 @@ class Watching:
         from taskengine import wiring
         from taskengine.registry.auth import Logins
         from taskengine.registry.client import RegistryClient
+        from taskengine.registry.limits import Limits
 
-        return RegistryClient(Logins().giving({host: login}), wiring.registries(self._using))
+        logins = Logins().giving({host: login})
+        return RegistryClient(logins, wiring.registries(self._using), limits=Limits(cancel=self._stopped))
 
     @contextlib.contextmanager
     def _fetch(self, name: str, logins: Mapping[str, UrlLogin], address: str) -> Iterator[Fetched]:

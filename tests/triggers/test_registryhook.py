@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from taskengine.service.store.taskimages import Relation, TaskImage
 from taskengine.serving import take_deliveries
 from taskengine.watching import HOOK_TOKEN, Watching, rules_of
 from taskengine.wiring import read_settings
+from tests.registry.fake import Asked, Fake, Say
 from tests.service.api.support import Api
 from triggers.processor import process_due
 from triggers.refusals import Refusals
@@ -203,3 +206,30 @@ def test_the_servers_own_registry_is_asked_more_often_than_others() -> None:
     assert rules.pace("registry.example.com").shortest.total_seconds() == 60
     assert rules.pace("docker.io").shortest.total_seconds() == 600
     assert rules.reserve == 0.25
+
+
+def test_a_registry_that_hangs_does_not_hold_up_the_service_s_end(tmp_path: Path) -> None:
+    hang, asked = threading.Event(), threading.Event()
+
+    def answer(_: Asked) -> Say:
+        asked.set()
+        return Say(hang=hang)
+
+    server, door = Fake(answer), Door(tmp_path)
+    try:
+        with door.services.database.write() as conn:
+            now = door.services.now()
+            scan = taskimages.scan_of(conn, "web")
+            assert scan is not None
+            use = TaskImage(task="web", relation=Relation.USES, image=f"{server.name}/base:1", platform="linux/amd64")
+            taskimages.put(conn, scan, [use], revision=1, watching=True, now=now)
+        images = next(duty for duty in door.watching.duties if duty.name == "images")
+        assert images.work() == 1
+        assert asked.wait(30)
+        began = time.monotonic()
+    finally:
+        door.close()
+        took = time.monotonic() - began
+        hang.set()
+        server.close()
+    assert took < 10  # a check may take 30 s
