@@ -96,7 +96,7 @@ def put(
     """What looking at a task has found, in place of all that was known of it. With `again` it is looked at once more
     then: something could not be read, as `error` says. False when the task is gone, and nothing was put down.
 
-    A task that was marked since `before` stays due."""
+    A task that was marked since `before` is due at once: what was found may be of before that."""
     row = conn.execute(select(task_scans).where(task_scans.c.task == before.task).with_for_update()).first()
     if row is None:
         return False
@@ -104,8 +104,7 @@ def put(
         "revision": revision, "watching": watching, "scanned": now, "error": clean(error, 2000),
         "failures": before.failures + 1 if again else 0,
     }  # fmt: skip
-    if row.marks == before.marks:
-        values["due"] = again
+    values["due"] = again if row.marks == before.marks else now
     conn.execute(task_scans.update().where(task_scans.c.task == before.task).values(**values))
     found = {(one.relation, one.image, one.platform): _values(one) for one in images}
     conn.execute(task_images.delete().where(task_images.c.task == before.task))

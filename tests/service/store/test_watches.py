@@ -71,6 +71,19 @@ def test_a_change_during_the_look_at_a_task_is_not_lost(database: Database) -> N
         assert [one.task for one in taskimages.due(conn, now=later(1))] == ["web"]
 
 
+def test_a_slow_look_at_an_older_task_does_not_stay_the_last_word(database: Database) -> None:
+    with database.write() as conn:
+        make(conn, "web")
+        tasks.replace(conn, "web", {"step": {"a": 1}}, now=later(1))
+        (slow,) = taskimages.due(conn, now=later(1))
+        tasks.replace(conn, "web", {"step": {"a": 2}}, now=later(2))
+        (quick,) = taskimages.due(conn, now=later(2))
+        taskimages.put(conn, quick, [uses("web", APP)], revision=3, watching=True, now=later(3))
+        assert taskimages.due(conn, now=later(3)) == []
+        taskimages.put(conn, slow, [uses("web")], revision=2, watching=True, now=later(4))
+        assert [one.task for one in taskimages.due(conn, now=later(4))] == ["web"]
+
+
 def test_what_could_not_be_read_is_looked_at_again_later(database: Database) -> None:
     with database.write() as conn:
         tasks.create(conn, "web", {}, owner="ann", now=AT)
