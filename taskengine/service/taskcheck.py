@@ -156,6 +156,8 @@ def _trigger_faults(trigger: Mapping[str, Any]) -> Iterator[Fault]:
     sources = trigger.get("sourceTriggers") or ()
     yield from _repeated("trigger.timerTriggers", timers)
     yield from _repeated("trigger.sourceTriggers", sources)
+    if (trigger.get("baseImageTrigger") or {}).get("tagPolicy"):
+        yield "trigger.baseImageTrigger.tagPolicy", "a server follows no tag policies yet: leave it out"
     for n, timer in enumerate(timers):
         yield from _told(f"trigger.timerTriggers.{n}.schedule", lambda timer=timer: parse_schedule(timer["schedule"]))
         if not _is_zone(timer.get("timeZone") or "UTC"):

@@ -203,6 +203,7 @@ def test_an_inline_task_reads_nothing_of_the_servers_machine(api: Api) -> None:
         ({"step": {"type": "Docker", "contextPath": "/home/me"}}, "step.contextPath"),
         ({"trigger": {"timerTriggers": [{"name": "t", "schedule": "0 25 * * *"}]}}, "trigger.timerTriggers.0.schedule"),
         ({"trigger": {"timerTriggers": [{"name": "t", "schedule": "0 1 31 2 *"}]}}, "trigger.timerTriggers.0.schedule"),
+        ({"trigger": {"baseImageTrigger": {"tagPolicy": "newest"}}}, "trigger.baseImageTrigger.tagPolicy"),
         (
             {"trigger": {"timerTriggers": [{"name": "t", "schedule": "0 1 * * *", "timeZone": "Europe/Nowhere"}]}},
             "trigger.timerTriggers.0.timeZone",
