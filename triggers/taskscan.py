@@ -20,6 +20,7 @@ from taskengine.context.model import Fetched
 from taskengine.context.source import UrlLogin, is_remote, shown
 from taskengine.dockerfile.parse import LARGEST_TEXT
 from taskengine.errors import Interrupted, InvalidInput, NotFound, TaskEngineError, Unreachable
+from taskengine.logs.mask import Mask
 from taskengine.plainfile import Folder
 from taskengine.plan.model import Plan
 from taskengine.runs.decode import record_of
@@ -122,12 +123,13 @@ class TaskScan:
         else:
             watch = watch_of(task.document)
             images = rows(task.name, known, watch, platform=spec.platform, before=before)
+        error = Mask(tuple(value for value in kept.values() if value)).text(read.error)
         now = services.now()
         again = now + _back_off(scan.failures) if read.may_change else None
 
         def work(conn: Connection) -> list[int]:
             kept = taskimages.put(
-                conn, scan, images, revision=task.revision, watching=is_watching(task), now=now, error=read.error,
+                conn, scan, images, revision=task.revision, watching=is_watching(task), now=now, error=error,
                 again=again,
             )  # fmt: skip
             learned = [one for one in images if one not in before]

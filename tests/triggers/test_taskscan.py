@@ -254,6 +254,14 @@ def test_a_repository_that_is_away_is_asked_again_and_a_wrong_one_is_told(api: A
     assert scan_of(api).error.endswith("there is no branch main")
 
 
+def test_what_could_not_be_read_names_no_secret(api: Api, repository: Repository) -> None:
+    create(api, docker(step={"contextAccessToken": "t0ken-of-mine"}))
+    repository.failure = Unreachable("https://x:t0ken-of-mine@git.example.com does not answer")
+    TaskScan(api.services, repository.fetch).tick()
+    assert "does not answer" in scan_of(api).error
+    assert "t0ken" not in scan_of(api).error
+
+
 def test_a_dockerfile_that_leads_out_of_its_repository_is_not_read(
     api: Api, repository: Repository, tmp_path: Path
 ) -> None:

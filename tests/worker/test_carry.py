@@ -199,6 +199,31 @@ def test_a_task_file_is_looked_for_in_the_context_only(tmp_path: Path) -> None:
     assert b"root:" not in world.feed
 
 
+@pytest.mark.parametrize("name", ["task.yaml", "{folder}/task.yaml", "../task.yaml"])
+def test_aliases_come_from_no_folder_of_the_worker_whatever_a_text_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for folder in (tmp_path / "own", tmp_path / "own" / "below"):
+        folder.mkdir()
+        (folder / "mine.yaml").write_text("word: secret-of-the-worker\n")
+    monkeypatch.chdir(tmp_path / "own" / "below")
+    world = World(tmp_path)
+    text = "version: v1.1.0\nalias: {src: [mine.yaml]}\nsteps:\n  - cmd: bash echo $word\n"
+    world.carry(RunSpec(text=text, text_name=name.format(folder=tmp_path / "own")))
+    assert world.record.status is RunStatus.FAILED
+    assert b"secret-of-the-worker" not in world.feed
+
+
+def test_aliases_lie_beside_the_task_file_in_its_context(tmp_path: Path) -> None:
+    (tmp_path / "app" / "ci").mkdir(parents=True)
+    (tmp_path / "app" / "ci" / "words.yaml").write_text("word: hello\n")
+    text = "version: v1.1.0\nalias: {src: [words.yaml]}\nsteps:\n  - {id: x, cmd: bash echo $word}\n"
+    (tmp_path / "app" / "ci" / "task.yaml").write_text(text)
+    world = World(tmp_path, app=tmp_path / "app")
+    world.carry(RunSpec(file="ci/task.yaml", context="https://git.example.com/app.git"))
+    assert world.record.status is RunStatus.SUCCEEDED
+
+
 def test_what_was_not_granted_is_refused_by_the_worker_too(tmp_path: Path) -> None:
     text = "version: v1.1.0\nsteps:\n  - {id: x, cmd: bash true, privileged: true}\n"
     world = World(tmp_path)
