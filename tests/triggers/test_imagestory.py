@@ -5,6 +5,7 @@ Each change of a base image starts its task once."""
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +38,10 @@ def serve(folder: Path, registry: Registry, port: int = 0, *, poll: int = 3600) 
     return Process(folder / "service", "--no-worker", env=os.environ, further=further, port=port)
 
 
-def launch(registry: Registry, service: Process | None = None) -> None:
-    """With a service, it is told of pushes."""
+def launch(registry: Registry, service: str = "") -> None:
+    """With the address of a service, that is told of pushes."""
     endpoint = {
-        "name": "service", "url": f"{service.url}/hooks/registry/distribution" if service else "",
+        "name": "service", "url": f"{service}/hooks/registry/distribution",
         "headers": {"Authorization": [f"Bearer {TOKEN}"]}, "timeout": "5s", "threshold": 5, "backoff": "1s",
     }  # fmt: skip
     registry.launch({"notifications": {"endpoints": [endpoint]}} if service else None)
@@ -80,7 +81,7 @@ def test_a_push_that_the_registry_tells_of_starts_the_task_once(
     tmp_path: Path, registry: Registry, client: RegistryClient
 ) -> None:
     with serve(tmp_path, registry) as service:
-        launch(registry, service)
+        launch(registry, service.url)
         base = ref(registry, "base:1")
         push_index(client, base, "linux/amd64")
         make(service, registry)
@@ -120,3 +121,46 @@ def test_what_nobody_told_of_is_found_by_asking_also_after_the_service_was_kille
         assert changes(service) == [("poll", "queued"), ("poll", "queued")]
         assert len(updates(service)) <= 2
         assert service.stop() == 0
+
+
+def test_a_service_that_is_killed_again_and_again_tells_of_each_change_once(
+    tmp_path: Path, registry: Registry, client: RegistryClient
+) -> None:
+    port = free_port()
+    images = [ref(registry, f"base{number}:1") for number in range(4)]
+    launch(registry, f"http://127.0.0.1:{port}")
+    newest = [push_image(client, image, "first").digest for image in images]
+    with serve(tmp_path, registry, port, poll=1) as service:
+        for number in range(len(images)):
+            make(service, registry, f"app{number}", f"base{number}:1")
+        until(lambda: all(one["seen"] for one in watches(service)) and len(watches(service)) == len(images))
+        service.kill()
+    for turn in range(4):
+        with serve(tmp_path, registry, port, poll=1) as service:
+            for number, image in enumerate(images):
+                newest[number] = push_image(client, image, f"{number} of turn {turn}").digest
+                if number == turn:
+                    service.kill()  # some of the pushes are told to nobody
+    with serve(tmp_path, registry, port, poll=1) as service:
+        until(lambda: [one["seen"]["digest"] for one in watches(service)] == newest)
+        until(lambda: all(state != "received" for _, state in changes(service)))
+        told = [event for event in bodies(service) if event["after"]["digest"] in newest]
+        assert sorted(event["after"]["digest"] for event in told) == sorted(newest)
+        queued = updates(service)
+        assert len(queued) == len(set(queued))
+        assert {run["task"] for run in service.call("GET", "/api/v1/runs?top=100")[1]["value"]} == {
+            f"app{number}" for number in range(len(images))
+        }
+        assert service.stop() == 0
+
+
+def watches(service: Process) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service.call("GET", "/api/v1/watches")[1]["value"]
+    return found
+
+
+def bodies(service: Process) -> list[dict[str, Any]]:
+    """What the events of changes say."""
+    value = service.call("GET", "/api/v1/events?top=100")[1]["value"]
+    numbers = [one["number"] for one in value if one["source"] in ("registry", "own", "poll")]
+    return [json.loads(service.call("GET", f"/api/v1/events/{number}")[1]["body"]) for number in numbers]
