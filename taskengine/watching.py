@@ -40,8 +40,9 @@ class Watching:
     def __init__(self, services: Services, using: Settings, *, count: Callable[[str], None] = lambda _: None) -> None:
         from taskengine import wiring
         from taskengine.runner import Cancel
+        from taskengine.service.watches import TOPIC
         from triggers.imagelogins import TaskLogins
-        from triggers.imagewatch import TOPIC, ImageWatch
+        from triggers.imagewatch import ImageWatch
         from triggers.taskscan import TaskScan
 
         self._services = services

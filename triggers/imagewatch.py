@@ -19,6 +19,7 @@ from taskengine.registry.reference import ImageReference
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, duties, watches
 from taskengine.service.store.watches import Watch
+from taskengine.service.watches import TOPIC
 from triggers import imageevent
 from triggers.behind import any_behind
 from triggers.imagechange import Seen
@@ -28,8 +29,6 @@ from triggers.watch import Checked, Others, Poller
 from triggers.watchplan import Rules, WatchedImage, plan
 
 _log = logging.getLogger("triggers.imagewatch")
-#: told when an image may be due
-TOPIC = "watches"
 _TERM = timedelta(seconds=15)  # another service goes on so soon after one that was killed
 _AT_ONCE = 8  # registries that are asked at the same time
 _BATCH = 50  # images of one registry before its turn is over, so that what is told of meanwhile does not wait long

@@ -18,9 +18,8 @@ from taskengine.registry.config import is_host
 from taskengine.service.refusal import Unauthorized
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, ledger, watches
-from taskengine.service.watches import hook_token
+from taskengine.service.watches import TOPIC, hook_token
 from triggers.imagegraph import named
-from triggers.imagewatch import TOPIC
 from triggers.refusals import Refusals
 from triggers.registries.model import Delivery, ImagePushed, Product, Reading, Untrusted
 from triggers.registries.receive import product, read, verify

@@ -11,12 +11,16 @@ import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from taskengine.errors import NotFound
+from taskengine.registry.reference import DEFAULT_TAG, ImageReference
 from taskengine.service.caller import Caller
 from taskengine.service.services import Services
 from taskengine.service.store import Connection, secrets, taskimages, tasks, watches
 from taskengine.service.store.taskimages import Relation, Scan, TaskImage
 from taskengine.service.store.watches import Watch
 
+#: told when an image may be due
+TOPIC = "watches"
 _KIND, _OWNER, _NAME = "service", "registry hook", "token"
 
 
@@ -50,6 +54,21 @@ def standing(services: Services, caller: Caller, task: str) -> Standing:
         return Standing(
             task=task, scan=taskimages.scan_of(conn, task), images=images, watches=watches.of_images(conn, used)
         )  # fmt: skip
+
+
+def check(services: Services, caller: Caller, image: str) -> str:
+    """Have the image's registry asked now, as far as its limit allows. Returns the image's full name. Raises
+    InvalidInput for what is no name, and NotFound for an image that none of the caller's tasks watches."""
+    reference = ImageReference.parse(image)
+    name = f"{reference.name}:{reference.tag or DEFAULT_TAG}"
+
+    def work(conn: Connection) -> bool:
+        return watches.hasten(conn, name, now=services.now(), scopes=caller.scopes)
+
+    if not services.database.transact(work):
+        raise NotFound(f"no task watches {name}", hint="acr-task watches list shows the names")
+    services.bell.tell(TOPIC)
+    return name
 
 
 def new_token(services: Services, caller: Caller) -> str:

@@ -15,6 +15,7 @@ _HERE = "taskengine.cli.server.watch"
 TABLE = {
     "list": (f"{_HERE}:list_watches", "List watched images: last check, digest, next check, last error."),
     "task": (f"{_HERE}:of_task", "Show what a task stands on and makes."),
+    "check": (f"{_HERE}:check", "Have an image's registry asked now."),
     "token": (f"{_HERE}:token", "Make the token that registries prove themselves by."),
 }
 EXAMPLES = (
@@ -67,6 +68,18 @@ def of_task(name: str, output: str) -> int:
             print(plain_text(f"warning: {found['error']}"), file=sys.stderr)
         if not found["watching"]:
             print("a new image does not start this task: it is disabled, or has no baseImageTrigger", file=sys.stderr)
+    return 0
+
+
+@click.command(cls=Command, examples=[("acr-task watches check alpine:3", "the list shows what came of it")])
+@click.argument("image", metavar="IMAGE")
+def check(image: str) -> int:
+    """Have the registry of a watched image asked now what its tag stands for, as far as the registry's limit allows."""
+    from taskengine.cli.server.target import service
+
+    with service() as api:
+        found = api.to.post("watches", "check", body={"image": image})
+    print(f"{found['image']} is asked about; see acr-task watches list")
     return 0
 
 

@@ -50,6 +50,7 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", f"{V1}/events"): _READER,
     ("GET", f"{V1}/events/{{number}}"): _READER,
     ("GET", f"{V1}/watches"): _READER,
+    ("POST", f"{V1}/watches/check"): _DEVELOPER,
     ("POST", f"{V1}/watches/token"): _ADMIN,
     ("GET", f"{V1}/tasks/{{name}}/images"): _READER,
     ("GET", f"{V1}/waves"): _READER,

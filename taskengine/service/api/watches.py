@@ -13,7 +13,7 @@ from taskengine.service.api.access import V1
 from taskengine.service.api.ask import TaskName, Top
 from taskengine.service.api.guard import CallerOf, ServicesOf, documented
 from taskengine.service.api.runs import TaskFilter
-from taskengine.service.api.schema.watch import HookToken, StandingView, WatchList
+from taskengine.service.api.schema.watch import CheckBody, CheckView, HookToken, StandingView, WatchList
 from taskengine.service.store.taskimages import TaskImage
 from taskengine.service.store.watches import Watch
 
@@ -52,6 +52,14 @@ def task_images(services: ServicesOf, caller: CallerOf, name: TaskName) -> Respo
             "images": [_image(one, found.watches.get(one.image)) for one in found.images],
         }
     )
+
+
+@router.post(
+    "/watches/check", status_code=202, responses=documented(404), response_model=CheckView, summary="Ask about one now"
+)
+def check_watch(services: ServicesOf, caller: CallerOf, body: CheckBody) -> Response:
+    """Its registry is asked at once, as far as its limit allows. What came of it stands in the list then."""
+    return JSONResponse({"image": watches.check(services, caller, body.image)}, 202)
 
 
 @router.post(

@@ -80,6 +80,13 @@ def notice(conn: Connection, image: str, *, by: Document, digest: str, now: date
     return KNOWN if is_known else ASKED
 
 
+def hasten(conn: Connection, image: str, *, now: datetime, scopes: Sequence[str] = ()) -> bool:
+    """Somebody wants to know now: the image is due. False when no task watches it, or none that `scopes` fit."""
+    only = (matches(conn, task_images.c.task, scopes),) if scopes else ()
+    mine = watches.update().where(watches.c.image == image, _is_used(*only))
+    return bool(conn.execute(mine.values(next_at=now)).rowcount)
+
+
 def settle(
     conn: Connection, before: Watch, *, seen: Document | None, checked: datetime | None, changed: datetime | None,
     next_at: datetime, failures: int, error: str,

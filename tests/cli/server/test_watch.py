@@ -64,3 +64,9 @@ def test_the_hooks_token_is_printed_alone(cli: Cli, logged_in: Server) -> None:
     assert len(done.out.strip()) >= 40
     assert done.out.count("\n") == 1
     assert "shown this once" in done.err
+
+
+def test_an_image_is_asked_about_on_request(cli: Cli, logged_in: Server) -> None:
+    stored(logged_in)
+    assert cli("watches", "check", "alpine:3").out == f"{ALPINE} is asked about; see acr-task watches list\n"
+    assert "no task watches" in cli("watches", "check", "debian:12").err

@@ -112,3 +112,19 @@ def test_the_hooks_token_is_made_by_admins_and_stands_in_the_audit_log_without_i
     assert len(made) == 2
     assert token not in str(made)
     assert 'acr_task_watches{state="failing"} 1.0' in api.client.get("/metrics").text
+
+
+def test_an_image_can_be_asked_about_now_by_those_whose_tasks_stand_on_it(api: Api) -> None:
+    def due() -> list[str]:
+        with api.services.database.read() as conn:
+            return [one.image for one in watches.due(conn, now=api.services.now())]
+
+    assert due() == []
+    bound = api.caller(Role.DEVELOPER, name="bound", scopes=("app",))
+    assert bound.post("/watches/check", {"image": PRIVATE}).status_code == 404
+    assert api.reader.post("/watches/check", {"image": PRIVATE}).status_code == 403
+    answer = bound.post("/watches/check", {"image": "alpine:3"})
+    assert (answer.status_code, answer.json()) == (202, {"image": ALPINE})
+    assert due() == [ALPINE]
+    assert api.developer.post("/watches/check", {"image": "debian:12"}).status_code == 404
+    assert api.developer.post("/watches/check", {"image": "no name"}).status_code == 422

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from taskengine.service.api.schema.common import View
+from taskengine.service.api.schema.common import Body, Line, View
 
 
 class SeenView(View):
@@ -62,6 +62,16 @@ class StandingView(View):
     scanned: datetime | None
     error: str
     images: list[TaskImageView]
+
+
+class CheckBody(Body):
+    image: Line
+
+
+class CheckView(View):
+    """The image by its full name, as the list has it."""
+
+    image: str
 
 
 class HookToken(View):
