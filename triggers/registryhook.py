@@ -129,8 +129,8 @@ def _look_into(conn: Connection, event: int, reading: Reading, now: datetime) ->
 
 
 def _each_once(pushed: Iterable[ImagePushed]) -> Iterable[ImagePushed]:
-    """Of several pushes of one tag the last."""
-    return {named(one.image): one for one in pushed}.values()
+    """Of several pushes of one tag the last; in the order of names, so that two never wait for each other's rows."""
+    return [one for _, one in sorted({named(one.image): one for one in pushed}.items())]
 
 
 def _delivery(reading: Reading, headers: Mapping[str, str]) -> str:
