@@ -88,6 +88,12 @@ class Builder:
         """A step that can write to the workspace is about to start."""
         self._requests.workspace_may_change()
 
+    def warm_up(self) -> None:
+        """Dial BuildKit, and load what speaks to it, before the first build wants it. What fails here fails there."""
+        client = self._client()
+        if isinstance(client, BuildKit):
+            client.warm_up()
+
     def build(self, step: PlannedStep, attempt: Attempt, *, now: Callable[[], datetime]) -> StepResult:
         """One build. Raises StepFailed for what the author has to mend before BuildKit is asked."""
         line = step.build

@@ -119,6 +119,7 @@ class DockerRunner:
         self._joiner = Joiner(self._api, self._pusher, self._registry)
         if any(step.type is StepType.BUILD for step in plan.steps):
             self._builder = self._make_builder()
+            self._background.submit(self._builder.warm_up)
         if self._context.resumed:
             self._take_over()
         if self._commands is not None:

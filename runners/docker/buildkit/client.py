@@ -83,6 +83,10 @@ class BuildKit:
         self._platforms = tuple(dict.fromkeys(p for worker in workers for p in worker["platforms"]))
         return bool(workers)
 
+    def warm_up(self) -> None:
+        """Load what a build needs."""
+        from . import solve  # noqa: F401
+
     def read(self, request: BuildRequest) -> Source:
         """What `build` would read first: the Dockerfile above all, checked. Raises BuildFailed for what is wrong."""
         return read_source(request, self._guard)

@@ -45,11 +45,19 @@ class Message:
 
     FIELDS: ClassVar[Mapping[int, Field]] = {}
 
+    #: what a message without any field has, apart from lists and maps, which each has of its own
+    PLAIN: ClassVar[Mapping[str, Any]] = {}
+    OWN: ClassVar[tuple[tuple[str, type], ...]] = ()
+
     def __init__(self, **given: Any) -> None:
-        for field in self.FIELDS.values():
-            setattr(self, field.name, given.pop(field.name) if field.name in given else field.empty())
-        if given:
-            raise TypeError(f"{type(self).__name__} has no field {next(iter(given))!r}")
+        known = self.__dict__
+        known.update(self.PLAIN)
+        for name, make in self.OWN:
+            known[name] = make()
+        for name, value in given.items():
+            if name not in known:
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+            known[name] = value
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{type(self).__name__} has no field {name!r}")
@@ -80,23 +88,26 @@ class Message:
     def decode(cls, data: bytes) -> Self:
         """Raises Malformed. Fields that we do not know are passed over."""
         made = cls()
+        known = made.__dict__
         for number, wire, value in _fields(data):
             field = cls.FIELDS.get(number)
             if field is None:
                 continue
             if field.is_map:
                 key, one = _entry(value if wire == _LENGTH else b"", field.kind)
-                getattr(made, field.name)[key] = one
+                known[field.name][key] = one
             elif field.is_list:
-                getattr(made, field.name).append(_decoded(field.kind, wire, value))
+                known[field.name].append(_decoded(field.kind, wire, value))
             else:
-                setattr(made, field.name, _decoded(field.kind, wire, value))
+                known[field.name] = _decoded(field.kind, wire, value)
         return made
 
 
 def message(name: str, fields: Mapping[int, Field]) -> type[Message]:
     """A kind of message with these fields, by their numbers."""
-    return type(name, (Message,), {"FIELDS": fields})
+    plain = {f.name: f.empty() for f in fields.values() if not (f.is_list or f.is_map)}
+    own = tuple((f.name, list if f.is_list else dict) for f in fields.values() if f.is_list or f.is_map)
+    return type(name, (Message,), {"FIELDS": fields, "PLAIN": plain, "OWN": own})
 
 
 def varint(number: int) -> bytes:
@@ -124,28 +135,33 @@ def _encoded(number: int, kind: str | type[Message], value: Any) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field: a whole number, or bytes."""
+    """Number, wire type and value of each field: a whole number, or bytes. Most numbers are a single byte."""
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at, end)
+        key = data[at]
+        at += 1
+        if key > 0x7F:
+            key, at = _varint(data, at - 1, end)
         wire = key & 7
-        if wire == _VARINT:
-            value: Any
-            value, at = _varint(data, at, end)
-        else:
-            if wire == _LENGTH:
-                size, at = _varint(data, at, end)
-            elif wire == _FIXED64:
-                size = 8
-            elif wire == _FIXED32:
-                size = 4
+        if wire in (_VARINT, _LENGTH):
+            if at < end and data[at] < 0x80:
+                size = data[at]
+                at += 1
             else:
-                raise Malformed(f"a field of type {wire}")
-            if size > end - at:
-                raise Malformed("a field is longer than its message")
-            value = data[at : at + size]
-            at += size
-        yield key >> 3, wire, value
+                size, at = _varint(data, at, end)
+            if wire == _VARINT:
+                yield key >> 3, wire, size
+                continue
+        elif wire == _FIXED64:
+            size = 8
+        elif wire == _FIXED32:
+            size = 4
+        else:
+            raise Malformed(f"a field of type {wire}")
+        if size > end - at:
+            raise Malformed("a field is longer than its message")
+        yield key >> 3, wire, data[at : at + size]
+        at += size
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -161,19 +177,19 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _decoded(kind: str | type[Message], wire: int, value: Any) -> Any:
-    if kind in ("number", "truth"):
-        if wire != _VARINT:
-            raise Malformed("a number is not written as one")
+    if wire == _LENGTH:
+        if kind == "bytes":
+            return value
+        if kind == "text":
+            return value.decode("utf-8", "replace")
+        if not isinstance(kind, str):
+            return kind.decode(value)
+    elif wire == _VARINT:
+        if kind == "number":
+            return value - (1 << 64) if value >> 63 else value
         if kind == "truth":
             return bool(value)
-        return value - (1 << 64) if value >> 63 else value
-    if wire != _LENGTH:
-        raise Malformed("a text is not written as one")
-    if kind == "bytes":
-        return value
-    if isinstance(kind, str):
-        return value.decode("utf-8", "replace")
-    return kind.decode(value)
+    raise Malformed("a field is of another kind than it should be")
 
 
 def _entry(data: bytes, kind: str | type[Message]) -> tuple[str, Any]:
