@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskengine.context.heads import Change, describe, list_heads, moved, parse_heads
 from taskengine.context.model import Access, Deadline, Limits, Never
@@ -79,6 +81,12 @@ def test_what_is_no_repository_says_so(server: Server, tmp_path: Path) -> None:
 def test_a_tag_is_the_commit_that_it_is_of_and_strange_lines_are_none() -> None:
     text = "aa\trefs/tags/v1\nbb\trefs/tags/v1^{}\ncc\trefs/heads/main\ndd\tHEAD\nee\trefs/tags/x^{}\nnonsense\n"
     assert parse_heads(text) == {"refs/tags/v1": "bb", "refs/heads/main": "cc"}
+
+
+@given(st.text(alphabet="ab\t\n^{}/refshdtg0", max_size=200))
+def test_whatever_a_server_lists_is_read(text: str) -> None:
+    for ref in parse_heads(text):
+        assert ref.startswith(("refs/heads/", "refs/tags/"))
 
 
 def test_what_moved_is_told_from_what_stayed() -> None:

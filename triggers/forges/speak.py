@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskengine.context.model import scrubbed
@@ -17,6 +17,7 @@ from triggers.forges.model import Answer, Call, Gone, Refused, Talk
 from triggers.forges.place import Place
 
 _MOST_WORDS = 300
+_SECRET = frozenset({"secret", "token", "basicAuthPassword"})
 #: what a forge says when it is not well, or asked too often
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -35,6 +36,7 @@ def carry(talk: Talk, place: Place, token: str, kind: str, *, reach: Reach) -> s
 
 
 def _ask(call: Call, place: Place, headers: Mapping[str, str], secrets: tuple[str, ...], reach: Reach) -> Answer:
+    secrets = (*secrets, *_secrets_in(call.data))
     body = None if call.data is None else json.dumps(call.data).encode()
     given = {**headers, **({"Content-Type": "application/json"} if body is not None else {})}
     try:
@@ -50,6 +52,15 @@ def _ask(call: Call, place: Place, headers: Mapping[str, str], secrets: tuple[st
     if 300 <= reply.status < 400:
         raise Refused(answer, "a request", hint="it has moved: correct repositoryUrl")
     return answer
+
+
+def _secrets_in(data: Any) -> Iterator[str]:
+    """What of a request's data nobody may see, should the forge say it back: the webhook's secret."""
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        if name in _SECRET and isinstance(value, str):
+            yield value
+        else:
+            yield from _secrets_in(value)
 
 
 def _json(reply: Reply) -> Any:

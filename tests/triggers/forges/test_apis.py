@@ -152,6 +152,16 @@ def test_a_forge_that_echoes_the_token_does_not_get_it_into_an_error(fake: Fake)
     assert TOKEN not in str(caught.value)
 
 
+def test_a_forge_that_echoes_the_webhooks_secret_does_not_get_it_into_an_error(fake: Fake) -> None:
+    number = make(fake)
+    # Azure Repos asks twice before it sends the secret
+    fine = [(200, {"value": []}, {})] * 2 if name_of(fake) == "azuredevops" else []
+    fake.broken = [*fine, (422, {"message": "s3cret-of-the-hook is too short"}, {})]
+    with pytest.raises(Refused, match=r"\*\*\* is too short") as caught:
+        make(fake, number, "s3cret-of-the-hook")
+    assert "s3cret" not in str(caught.value)
+
+
 def test_redirects_are_not_followed_with_a_token(fake: Fake) -> None:
     fake.broken = [(301, {}, {"Location": "http://127.0.0.1:1/elsewhere"})]
     with pytest.raises(Refused) as caught:
